@@ -1,0 +1,450 @@
+"""The contract: every operation that a backend implements, with its equation, shapes and rules.
+
+A backend is a package with one function for each method of `Backend`, under the same name with
+the same parameters. Nothing else is called on arrays by layers, losses, optimizers or models.
+
+Rules that hold for every operation
+- Floating arrays are float32 or float64, all of one dtype in a call, unless stated otherwise.
+- Inputs are never written. Results go into the arrays given by keyword (`out=`, `dx=`, ...),
+  which are overwritten; accumulation happens only where `accumulate=True` asks for it.
+- Inputs may have any strides. Outputs are C-contiguous, except that the mean/log-variance halves
+  of one (N, 2Z) array may be given where stated. An output never overlaps an input, except where
+  "in place" is stated.
+- Nothing is allocated once an operation has run with the same shapes: scratch space is kept.
+- What changes from step to step (`step`, `lr`, loss values) is an array of shape (1,), never a
+  Python number, so that a recorded step can be replayed.
+- Shapes are checked by the layers, once; operations trust their arguments.
+
+Symbols: N batch, D elements of a sample, C/K input/output channels, H×W image, KH×KW kernel,
+S stride, P padding, L = OH·OW output positions, G groups, Z latent size. `dy` is the loss
+gradient with respect to `y`.
+"""
+
+from typing import Any, Protocol, TypeAlias
+
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+Pair: TypeAlias = tuple[int, int]
+
+ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus")
+
+
+class Backend(Protocol):
+    """The operations of one backend. A backend is a module; `self` is not part of the contract."""
+
+    name: str
+
+    # ---------------------------------------------------------------- arrays.py
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """Uninitialised array on the device. Called when caches are made, never in a step."""
+
+    def zeros(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+        """Array of zeros on the device."""
+
+    def asarray(self, x: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> Array:
+        """Host array (or anything NumPy converts) to a C-contiguous device array."""
+
+    def to_numpy(self, x: Array) -> Array:
+        """Device array to a host array of its own (always a copy); waits for the device."""
+
+    def copy(self, x: Array, *, out: Array) -> None:
+        """out = x, any strides on either side."""
+
+    def add(self, a: Array, b: Array, *, out: Array) -> None:
+        """out = a + b, same shapes, any dtype. In place allowed."""
+
+    def set_threads(self, threads: int) -> None:
+        """Bound the threads that kernels and BLAS use from now on (CPU backends)."""
+
+    def device_name(self) -> str:
+        """What the arrays live on, in words: the processor or card."""
+
+    # ---------------------------------------------------------------- dense.py
+    def matmul(
+        self,
+        a: Array,
+        b: Array,
+        *,
+        out: Array,
+        transpose_a: bool = False,
+        transpose_b: bool = False,
+    ) -> None:
+        """out = op(a) @ op(b), op(x) = xᵀ where asked.
+
+        a: (M, Q) or, transposed, (Q, M);  b: (Q, R) or, transposed, (R, Q);  out: (M, R).
+        """
+
+    # ---------------------------------------------------------------- activations.py
+    def bias_activation_forward(
+        self, x: Array, b: Array | None, activation: str, slope: float, *, out: Array
+    ) -> None:
+        """out = f(x + b), b added along axis 1. In place allowed (out is x).
+
+        x, out: (N, K) or (N, K, H, W);  b: (K,), or (N, K) for one bias a sample, or None.
+        f is one of ACTIVATIONS; `slope` is the slope of leaky_relu for x <= 0 and the alpha of elu,
+        and is ignored by the others. softplus is max(x, 0) + log1p(exp(-|x|)).
+        """
+
+    def bias_activation_backward(
+        self,
+        dy: Array,
+        y: Array,
+        activation: str,
+        slope: float,
+        *,
+        dx: Array,
+        db: Array | None,
+    ) -> None:
+        """dx = dy ⊙ f'(x) with f' written in terms of the output y = f(x + b); db sums dx.
+
+        f': identity 1; relu [y > 0]; leaky_relu 1 if y > 0 else slope; elu 1 if y > 0 else
+        y + slope; sigmoid y(1 - y); tanh 1 - y²; softplus 1 - exp(-y) (as -expm1(-y), which keeps the digits of a small y). slope >= 0.
+        dy, y, dx: (N, K) or (N, K, H, W). In place allowed (dx is dy).
+        db: (K,) sums dx over N, H, W; (N, K) sums over H, W; None skips it.
+        """
+
+    # ---------------------------------------------------------------- conv2d.py
+    def conv2d_forward(
+        self,
+        x: Array,
+        w: Array,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        *,
+        out: Array,
+    ) -> None:
+        """out[n,k,i,j] = Σ_{c,a,b} w[k,c,a,b] x[n, c + group, i·SH + a·DH - PH, j·SW + b·DW - PW].
+
+        Cross-correlation, zero padding. x: (N, C, H, W);  w: (K, C/G, KH, KW);  out: (N, K, OH, OW)
+        with OH = ⌊(H + 2PH - DH(KH - 1) - 1) / SH⌋ + 1. Output channel k reads the C/G input
+        channels of group k // (K/G).
+        """
+
+    def conv2d_input_gradient(
+        self,
+        dy: Array,
+        w: Array,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        *,
+        out: Array,
+    ) -> None:
+        """The adjoint of conv2d_forward in x: <conv(x), dy> = <x, out> for all x.
+
+        dy: (N, K, OH, OW);  w: (K, C/G, KH, KW);  out: (N, C, H, W), every element written (rows
+        and columns that no output position reads are zero). It is also the forward pass of a
+        transposed convolution, whose output_padding is settled by the shape of `out`.
+        """
+
+    def conv2d_weight_gradient(
+        self,
+        x: Array,
+        dy: Array,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        *,
+        out: Array,
+    ) -> None:
+        """out[k,c,a,b] = Σ_{n,i,j} dy[n,k,i,j] x[n, c + group, i·SH + a·DH - PH, j·SW + b·DW - PW].
+
+        x: (N, C, H, W);  dy: (N, K, OH, OW);  out: (K, C/G, KH, KW).
+        """
+
+    # ---------------------------------------------------------------- class_bias.py
+    def class_bias_forward(self, w: Array, *, out: Array) -> None:
+        """out[k,c] = Σ_{a,b} w[k,c,a,b]: what a constant plane of ones in channel c adds to an
+        unpadded convolution's output k. w: (K, classes, KH, KW);  out: (K, classes)."""
+
+    def class_bias_backward(self, dtable: Array, *, out: Array) -> None:
+        """out[k,c,a,b] = dtable[k,c]. dtable: (K, classes);  out: (K, classes, KH, KW)."""
+
+    # ---------------------------------------------------------------- pooling.py
+    def max_pool2d_forward(
+        self, x: Array, kernel: Pair, stride: Pair, padding: Pair, *, out: Array, argmax: Array
+    ) -> None:
+        """out = max over each KH×KW window; padding counts as -∞ (P <= K/2).
+
+        x: (N, C, H, W);  out: (N, C, OH, OW), OH = ⌊(H + 2PH - KH) / SH⌋ + 1;
+        argmax: int32, shape of out, the winner's place in the window a·KW + b, the first on ties.
+        """
+
+    def max_pool2d_backward(
+        self, dy: Array, argmax: Array, kernel: Pair, stride: Pair, padding: Pair, *, out: Array
+    ) -> None:
+        """out = 0, then each dy is added to its winner. dy: (N, C, OH, OW);  out: (N, C, H, W)."""
+
+    def avg_pool2d_forward(
+        self, x: Array, kernel: Pair, stride: Pair, padding: Pair, *, out: Array
+    ) -> None:
+        """out = (sum over the window, padding as 0) / (KH·KW). Shapes as in max_pool2d_forward."""
+
+    def avg_pool2d_backward(
+        self, dy: Array, kernel: Pair, stride: Pair, padding: Pair, *, out: Array
+    ) -> None:
+        """out = sums of dy / (KH·KW) over windows. dy: (N, C, OH, OW);  out: (N, C, H, W)."""
+
+    def upsample2d_forward(self, x: Array, scale: Pair, *, out: Array) -> None:
+        """Nearest neighbour: out[n,c,i,j] = x[n,c, i // SH, j // SW]. out: (N, C, H·SH, W·SW)."""
+
+    def upsample2d_backward(self, dy: Array, scale: Pair, *, out: Array) -> None:
+        """out[n,c,i,j] = sum of dy over the SH×SW block of (i, j). out: (N, C, H, W)."""
+
+    # ---------------------------------------------------------------- batch_norm.py
+    def batch_norm_forward(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        running_mean: Array,
+        running_var: Array,
+        momentum: float,
+        eps: float,
+        *,
+        out: Array,
+        mean: Array,
+        inv_std: Array,
+    ) -> None:
+        """Training statistics: out = gamma (x - mean) · inv_std + beta, per channel.
+
+        x, out: (N, C) or (N, C, H, W); the rest (C,). mean and the biased variance are taken over
+        N, H, W; inv_std = (var + eps)^(-1/2). running_mean and running_var are updated in place:
+        running = (1 - momentum) running + momentum · batch statistic, with the unbiased variance
+        (divisor M - 1, M = N·H·W > 1), as in PyTorch. mean and inv_std are kept for backward.
+        """
+
+    def batch_norm_inference(
+        self,
+        x: Array,
+        gamma: Array,
+        beta: Array,
+        running_mean: Array,
+        running_var: Array,
+        eps: float,
+        *,
+        out: Array,
+    ) -> None:
+        """out = gamma (x - running_mean) (running_var + eps)^(-1/2) + beta. Shapes as above."""
+
+    def batch_norm_backward(
+        self,
+        dy: Array,
+        x: Array,
+        gamma: Array,
+        mean: Array,
+        inv_std: Array,
+        *,
+        dx: Array,
+        dgamma: Array,
+        dbeta: Array,
+    ) -> None:
+        """Gradients of batch_norm_forward (training statistics); x̂ = (x - mean) inv_std.
+
+        dbeta = Σ dy;  dgamma = Σ dy x̂;  dx = gamma inv_std (dy - dbeta/M - x̂ dgamma/M).
+        """
+
+    # ---------------------------------------------------------------- dropout.py
+    def dropout_forward(self, x: Array, mask: Array, keep: float, *, out: Array) -> None:
+        """out = x ⊙ mask / keep. mask: 0 or 1, dtype and shape of x. In place allowed."""
+
+    def dropout_backward(self, dy: Array, mask: Array, keep: float, *, out: Array) -> None:
+        """out = dy ⊙ mask / keep. In place allowed."""
+
+    # ---------------------------------------------------------------- losses.py
+    # Every loss writes value[0] = scale · Σ over all elements (value: float64, shape (1,)) and,
+    # unless None is given for it, the gradient of value[0]. `scale` carries the reduction: 1/(N·D)
+    # for a mean, 1/N for nats an image, 1 for a sum.
+    def bce_with_logits(
+        self, logits: Array, t: Array, scale: float, *, value: Array, dlogits: Array | None
+    ) -> None:
+        """Σ max(a, 0) - a t + log1p(exp(-|a|)), the BCE of p = σ(a);  dlogits = scale (σ(a) - t).
+
+        logits, t, dlogits: same shape, any rank. t in [0, 1]. In place allowed (dlogits is logits).
+        """
+
+    def bce(self, p: Array, t: Array, scale: float, *, value: Array, dp: Array | None) -> None:
+        """Σ -(t log p + (1 - t) log(1 - p));  dp = scale (p - t) / (p (1 - p)).
+
+        As in PyTorch, each logarithm is held at -100 or above and p (1 - p) at 1e-12 or above.
+        """
+
+    def mse(self, y: Array, t: Array, scale: float, *, value: Array, dy: Array | None) -> None:
+        """Σ (y - t)²;  dy = 2 scale (y - t)."""
+
+    def l1(self, y: Array, t: Array, scale: float, *, value: Array, dy: Array | None) -> None:
+        """Σ |y - t|;  dy = scale · sign(y - t), with sign(0) = 0."""
+
+    # ---------------------------------------------------------------- gaussian_kl.py
+    def gaussian_kl(
+        self,
+        mean: Array,
+        log_var: Array,
+        scale: float,
+        *,
+        value: Array,
+        dmean: Array | None,
+        dlog_var: Array | None,
+    ) -> None:
+        """KL(N(mean, exp(log_var)) ‖ N(0, 1)) = ½ Σ (mean² + exp(log_var) - 1 - log_var).
+
+        dmean = scale · mean;  dlog_var = scale · ½ (exp(log_var) - 1). All (N, Z), halves of
+        (N, 2Z) allowed everywhere. Both gradients are given, or both are None.
+        """
+
+    # ---------------------------------------------------------------- softmax_cross_entropy.py
+    def softmax_cross_entropy(
+        self, logits: Array, labels: Array, scale: float, *, value: Array, dlogits: Array | None
+    ) -> None:
+        """Σ_n logsumexp(logits[n]) - logits[n, labels[n]];  dlogits = scale (softmax - one-hot).
+
+        logits: (N, classes);  labels: int64 (N,).
+        """
+
+    # ---------------------------------------------------------------- reparameterization.py
+    def reparameterize_forward(
+        self, mean: Array, log_var: Array, eps: Array, *, out: Array
+    ) -> None:
+        """out = mean + exp(½ log_var) ⊙ eps. All (N, Z); mean, log_var may be halves of (N, 2Z)."""
+
+    def reparameterize_backward(
+        self,
+        dz: Array,
+        log_var: Array,
+        eps: Array,
+        *,
+        dmean: Array,
+        dlog_var: Array,
+        accumulate: bool = False,
+    ) -> None:
+        """dmean = dz;  dlog_var = ½ dz ⊙ eps ⊙ exp(½ log_var); added to what is there if asked.
+
+        All (N, Z); log_var, dmean, dlog_var may be halves of (N, 2Z).
+        """
+
+    # ---------------------------------------------------------------- sgd.py
+    def sgd(
+        self,
+        w: Array,
+        dw: Array,
+        velocity: Array,
+        lr: Array,
+        momentum: float,
+        weight_decay: float,
+        nesterov: bool,
+    ) -> None:
+        """g = dw + weight_decay w;  velocity = momentum velocity + g;
+        w -= lr (g + momentum velocity if nesterov else velocity).
+
+        w, velocity: flat (P,), updated in place;  lr: float64 (1,).
+        """
+
+    # ---------------------------------------------------------------- adam.py
+    def adam(
+        self,
+        w: Array,
+        dw: Array,
+        m: Array,
+        v: Array,
+        step: Array,
+        lr: Array,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        """g = dw + weight_decay w;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g²;
+        w -= lr (m / (1 - beta1^t)) / (√(v / (1 - beta2^t)) + eps), t = step[0] + 1.
+
+        w, m, v: flat (P,), updated in place;  step: int64 (1,), steps done before this one;
+        lr: float64 (1,).
+        """
+
+    def adamw(
+        self,
+        w: Array,
+        dw: Array,
+        m: Array,
+        v: Array,
+        step: Array,
+        lr: Array,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        """adam with decoupled decay: first w -= lr weight_decay w, then adam with g = dw."""
+
+    # ---------------------------------------------------------------- rmsprop.py
+    def rmsprop(
+        self,
+        w: Array,
+        dw: Array,
+        v: Array,
+        lr: Array,
+        alpha: float,
+        eps: float,
+        weight_decay: float,
+    ) -> None:
+        """g = dw + weight_decay w;  v = alpha v + (1 - alpha) g²;  w -= lr g / (√v + eps)."""
+
+    # ---------------------------------------------------------------- clip.py
+    def clip_by_norm(self, dw: Array, max_norm: float, *, norm: Array) -> None:
+        """norm[0] = ‖dw‖₂ (float64, before clipping);  dw *= min(1, max_norm / (norm + 1e-6))."""
+
+    # ---------------------------------------------------------------- gather.py
+    def gather(
+        self, source: Array, indices: Array, scale: float, shift: float, *, out: Array
+    ) -> None:
+        """out[n] = scale · source[indices[n]] + shift, converted to out's dtype first.
+
+        source: (M, D) uint8, float32 or float64;  indices: int64 (N,);  out: (N, D) floating.
+        """
+
+    def take(self, source: Array, indices: Array, *, out: Array) -> None:
+        """out[n] = source[indices[n]] for integer labels. source: int64 (M,);  out: int64 (N,)."""
+
+    def one_hot(self, labels: Array, *, out: Array) -> None:
+        """out[n, c] = 1 if c == labels[n] else 0. labels: int64 (N,);  out: (N, classes)."""
+
+    # ---------------------------------------------------------------- philox.py
+    # Philox4x32-10 (Salmon et al. 2011). Element (n, d) of a draw is word d % 4 of the block with
+    #   key     = (seed & 0xffffffff, seed >> 32)
+    #   counter = (d // 4, rows[n], step[0], purpose), each modulo 2³²
+    # so it depends on neither backend, thread count, nor on how samples are split into batches.
+    # seed: 0 <= seed < 2⁶⁴;  purpose: 0 <= purpose < 2³² (minae.random);  step: int64 (1,);
+    # rows: int64 (N,), the sample's index in its data set;  out: (N, D), contiguous.
+    def random_uint32(
+        self, seed: int, purpose: int, step: Array, rows: Array, *, out: Array
+    ) -> None:
+        """out: uint32 (N, D), the integer stream itself."""
+
+    def random_uniform(
+        self, seed: int, purpose: int, step: Array, rows: Array, *, out: Array
+    ) -> None:
+        """u = ((x >> 9) + ½) · 2⁻²³, x from random_uint32: in the open (0, 1), exact in float32
+        and the same number in float64."""
+
+    def random_normal(
+        self, seed: int, purpose: int, step: Array, rows: Array, *, out: Array
+    ) -> None:
+        """Box-Muller on pairs of one block, in double precision, rounded once to out's dtype:
+
+        with u from random_uniform, for even d: out[n,d] = √(-2 ln u[n,d]) cos(2π u[n,d+1]) and
+        out[n,d+1] = √(-2 ln u[n,d]) sin(2π u[n,d+1]). (For odd D the last pair's sine is dropped.)
+        """
+
+    def random_bernoulli(
+        self, seed: int, purpose: int, step: Array, rows: Array, keep: float, *, out: Array
+    ) -> None:
+        """out = 1 where u < keep, else 0 (float dtype). Compared in float64."""
+
+
+OPERATIONS = tuple(
+    name for name, member in vars(Backend).items() if callable(member) and not name.startswith("_")
+)

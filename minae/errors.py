@@ -1,0 +1,5 @@
+"""The error that a user can mend: shown by the commands as one sentence, with exit code 2."""
+
+
+class MinaeError(ValueError):
+    """Says what was found and what was wanted, and the remedy where there is one."""

@@ -1,0 +1,245 @@
+"""Pictures of a training run and of its model: each function turns arrays into one PNG file.
+
+Images are rows of grey values in [0, 1], drawn as ink on paper: 0 is white, 1 is black. A function
+overwrites `path` only once the whole picture is written, and leaves nothing else in its folder.
+Matplotlib is imported when the first picture is drawn; its global (pyplot) state is not touched.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from minae.backends.spec import Array, Pair
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 150
+TITLE, TEXT, TICK = 11, 9, 7  # font sizes in points
+GAP = 2  # pixels of paper between two images of a grid
+GRID_WIDTH, IMAGE_WIDTH = 1200, 112  # dots that a grid and an image of it may take, if they can
+COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd"]
+COLOURS += ["#17becf", "#8c564b", "#e377c2", "#bcbd22", "#444444"]
+
+
+def loss_curve(
+    path: Path,
+    series: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
+    *,
+    y_label: str,
+    x_label: str = "epoch",
+    title: str = "",
+    running: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    levels: Mapping[str, float] | None = None,
+    log: bool = False,
+) -> None:
+    """Loss against epochs (or steps); y_label names the loss with its unit.
+
+    series: name -> (x, y), one line each, say of "train" and "test"; points are marked while they
+    are few.  running: (x, y) of the single training steps, in the units of the series, drawn pale
+    behind them.  levels: name -> value of horizontal lines, such as the floor of the BCE.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    with _figure(path, 6.0, 3.4) as figure:
+        axes = figure.add_subplot()
+        if running is not None:
+            axes.plot(
+                *running,
+                color="#b4c4d8",
+                marker=_marker(running[1]),
+                markersize=3,
+                linewidth=0.8,
+                label="training batches",
+            )
+        for number, (name, (x, y)) in enumerate(series.items()):
+            # The first is drawn bold, so that it shows where the second covers it.
+            width, size = (2.6, 6) if number == 0 else (1.2, 3)
+            axes.plot(
+                x,
+                y,
+                color=COLOURS[number % len(COLOURS)],
+                marker=_marker(y),
+                markersize=size,
+                linewidth=width,
+                label=name,
+            )
+        for name, value in (levels or {}).items():
+            axes.axhline(value, color="#444444", linestyle="--", linewidth=1, label=name)
+        axes.autoscale_view()  # axhline alone leaves no margin around its line
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+        if log:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.grid(color="#e4e4e4", linewidth=0.6)
+        _annotate(axes, title, x_label, y_label)
+        axes.legend(fontsize=TEXT, frameon=False)
+
+
+def reconstructions(
+    path: Path,
+    originals: Array,
+    reconstructions: Array,
+    image_shape: Pair,
+    captions: tuple[str, str] = ("original", "reconstruction"),
+    *,
+    columns: int = 12,
+    title: str = "",
+) -> None:
+    """The first `columns` originals, and below each its reconstruction. Both are (N, H·W)."""
+    if originals.shape != reconstructions.shape:
+        raise ValueError(f"originals {originals.shape} and reconstructions {reconstructions.shape}")
+    shown = np.concatenate([originals[:columns], reconstructions[:columns]])  # (2·columns, H·W)
+    image_grid(path, shown, image_shape, len(shown) // 2, title=title, row_labels=captions)
+
+
+def image_grid(
+    path: Path,
+    images: Array,
+    image_shape: Pair,
+    columns: int,
+    *,
+    title: str = "",
+    row_labels: Sequence[str] = (),
+) -> None:
+    """Images (N, H·W) row by row, `columns` in each; row_labels stand left of the rows."""
+    rows = -(-len(images) // columns)
+    if row_labels and len(row_labels) != rows:
+        raise ValueError(f"{len(row_labels)} row labels, {rows} wanted")
+    with _grid(path, images, image_shape, columns, GAP) as axes:
+        centres = (np.arange(len(row_labels)) + 0.5) * (image_shape[0] + GAP) - GAP / 2
+        axes.set_xticks([])
+        axes.set_yticks(centres, row_labels)
+        axes.spines[:].set_visible(False)
+        _annotate(axes, title, "", "")
+
+
+def latent_scatter(
+    path: Path,
+    codes: Array,
+    labels: Array,
+    *,
+    title: str = "",
+    axis_labels: tuple[str, str] = ("z₁", "z₂"),
+) -> None:
+    """Codes (N, 2) as points coloured by label (N,), on equal scales.
+
+    Codes of more dimensions are projected by the caller, who says so in axis_labels
+    ("first principal component of z").
+    """
+    from matplotlib import colormaps
+
+    classes = np.unique(labels)
+    with _figure(path, 5.6, 5.0) as figure:
+        axes = figure.add_subplot(aspect="equal", adjustable="datalim")
+        colours = (
+            np.array(COLOURS[: len(classes)])
+            if len(classes) <= len(COLOURS)
+            else colormaps["turbo"](np.linspace(0, 1, len(classes)))
+        )
+        # One call in the order of the samples: no class is drawn over all others.
+        axes.scatter(
+            codes[:, 0], codes[:, 1], s=4, c=colours[np.searchsorted(classes, labels)], linewidths=0
+        )
+        axes.grid(color="#e4e4e4", linewidth=0.6)
+        _annotate(axes, title, *axis_labels)
+        for name, colour in zip(classes, colours, strict=True):
+            axes.scatter([], [], s=30, color=colour, label=str(name))
+        axes.legend(
+            fontsize=TEXT,
+            frameon=False,
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            handletextpad=0.2,
+            ncols=-(-len(classes) // 20),
+        )
+
+
+def decoded_grid(
+    path: Path,
+    images: Array,
+    image_shape: Pair,
+    z1: npt.ArrayLike,
+    z2: npt.ArrayLike,
+    *,
+    title: str = "",
+    axis_labels: tuple[str, str] = ("z₁", "z₂"),
+) -> None:
+    """What a decoder makes of a grid of two-dimensional codes.
+
+    z1: values of the columns from left to right;  z2: values of the rows from top to bottom;
+    images: (rows·columns, H·W), image r·columns + c decoded from (z1[c], z2[r]).
+    """
+    H, W = image_shape
+    columns, rows = np.asarray(z1), np.asarray(z2)
+    if len(images) != len(rows) * len(columns):
+        raise ValueError(f"{len(images)} images, {len(rows)}·{len(columns)} wanted")
+    with _grid(path, images, image_shape, len(columns), gap=0) as axes:
+        _annotate(axes, title, *axis_labels)
+        axes.set_xticks((np.arange(len(columns)) + 0.5) * W, [_two_decimals(z) for z in columns])
+        axes.set_yticks((np.arange(len(rows)) + 0.5) * H, [_two_decimals(z) for z in rows])
+        axes.tick_params(labelsize=TICK)
+
+
+def _marker(y: npt.ArrayLike) -> str:
+    """Points are marked while they are few: a single one makes no line."""
+    return "o" if np.size(y) <= 30 else ""
+
+
+def _two_decimals(z: float) -> str:
+    return f"{round(z, 2) + 0.0:g}"  # + 0.0 turns -0 into 0
+
+
+def _annotate(axes: "Axes", title: str, x_label: str, y_label: str) -> None:
+    axes.set_title(title, fontsize=TITLE)
+    axes.set_xlabel(x_label, fontsize=TEXT)
+    axes.set_ylabel(y_label, fontsize=TEXT)
+    axes.tick_params(labelsize=TEXT, length=0)
+    axes.set_axisbelow(True)
+
+
+@contextmanager
+def _grid(path: Path, images: Array, image_shape: Pair, columns: int, gap: int) -> Iterator["Axes"]:
+    """Axes filled with the images, `columns` in a row, measured in image pixels from the top left.
+
+    The axes are a whole number of dots a pixel wide, so that every pixel is drawn equally large.
+    """
+    H, W = image_shape
+    rows = -(-len(images) // columns)
+    cells = np.zeros((rows * columns, H + gap, W + gap), np.float32)
+    cells[: len(images), :H, :W] = images.reshape(len(images), H, W)
+    picture = (
+        cells.reshape(rows, columns, H + gap, W + gap)
+        .transpose(0, 2, 1, 3)  # (rows, H + gap, columns, W + gap)
+        .reshape(rows * (H + gap), columns * (W + gap))[: -gap or None, : -gap or None]
+    )
+    height, width = picture.shape
+    dots = max(1, min(IMAGE_WIDTH // W, GRID_WIDTH // width))
+    with _figure(path, width * dots / DPI, height * dots / DPI) as figure:
+        axes = figure.add_axes((0, 0, 1, 1))
+        extent = (0, width, height, 0)
+        axes.imshow(picture, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest", extent=extent)
+        yield axes
+
+
+@contextmanager
+def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """A figure whose axes take about width × height inches; written to `path` when it is left."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    yield figure
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        figure.savefig(partial, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
