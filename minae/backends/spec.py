@@ -99,7 +99,8 @@ class Backend(Protocol):
         """dx = dy ⊙ f'(x) with f' written in terms of the output y = f(x + b); db sums dx.
 
         f': identity 1; relu [y > 0]; leaky_relu 1 if y > 0 else slope; elu 1 if y > 0 else
-        y + slope; sigmoid y(1 - y); tanh 1 - y²; softplus 1 - exp(-y) (as -expm1(-y), which keeps the digits of a small y). slope >= 0.
+        y + slope; sigmoid y(1 - y); tanh 1 - y²; softplus 1 - exp(-y), computed as
+        -expm1(-y), which keeps the digits of a small y. slope >= 0.
         dy, y, dx: (N, K) or (N, K, H, W). In place allowed (dx is dy).
         db: (K,) sums dx over N, H, W; (N, K) sums over H, W; None skips it.
         """

@@ -1,0 +1,276 @@
+"""Activations, fused with the bias before them (forward) and the bias gradient (backward).
+
+Plain form: `cpu_numpy/activations.py`, one pass over memory for the bias, one or more for f, and
+in backward one for f', one for the product and one for db. Here each is one pass.
+
+Arrays are seen as (N, D), D = K or K·H·W. `row` (D,) holds, in forward, the bias spread over H and
+W and, in backward, the sum of dx over samples, so that the innermost loop runs over all of a
+sample whatever its layout. A kernel that works in place gets None for its input: two arrays in
+the same memory would keep the compiler from vectorizing the loop.
+"""
+
+import numpy as np
+
+from minae.backends.cpu_numba.channels import BLOCK, collect, spread
+from minae.backends.cpu_numba.jit import elementwise
+from minae.backends.cpu_numba.vector_math import expm1, sigmoid, softplus, tanh
+from minae.backends.cpu_numpy.arrays import contiguous, scratch
+from minae.backends.spec import Array
+
+
+def bias_activation_forward(
+    x: Array, b: Array | None, activation: str, slope: float, *, out: Array
+) -> None:
+    """out = f(x + b). Plain form: `cpu_numpy.activations.bias_activation_forward`."""
+    if b is None and activation == "identity":
+        if out is not x:
+            np.copyto(out, x)
+        return
+    N, K = x.shape[:2]
+    if b is None:
+        b = scratch("activations.no_bias", (K,), out.dtype)
+        b.fill(0)
+    b = contiguous("activations.b", b).reshape(-1, K)  # (1, K) or (N, K)
+    y = out.reshape(N, -1)  # (N, D)
+    x_or_none = None if out is x else contiguous("activations.x", x).reshape(y.shape)  # (N, D)
+    row = scratch("activations.row", y.shape[1:], out.dtype)
+    _FORWARD[activation](x_or_none, b, out.dtype.type(slope), row, y)
+
+
+def bias_activation_backward(
+    dy: Array,
+    y: Array,
+    activation: str,
+    slope: float,
+    *,
+    dx: Array,
+    db: Array | None,
+) -> None:
+    """dx = dy ⊙ f'(x), db = Σ dx. Plain form: `cpu_numpy.activations.bias_activation_backward`.
+
+    db is summed in blocks of 64 samples, the blocks in float64.
+    """
+    if db is None and activation == "identity":
+        if dx is not dy:
+            np.copyto(dx, dy)
+        return
+    N, K = y.shape[:2]
+    y = contiguous("activations.y", y).reshape(N, -1)  # (N, D)
+    dy_or_none = None if dx is dy else contiguous("activations.dy", dy).reshape(y.shape)  # (N, D)
+    if db is None:
+        db = scratch("activations.no_db", (K,), dx.dtype)
+    row = scratch("activations.row", y.shape[1:], dx.dtype)
+    row.fill(0)
+    totals = scratch("activations.totals", (K,), np.float64)
+    totals.fill(0)
+    _BACKWARD[activation](
+        dy_or_none,
+        y,
+        dx.dtype.type(slope),
+        row,
+        totals,
+        dx.reshape(y.shape),  # (N, D)
+        db.reshape(-1, K),  # (1, K) or (N, K)
+    )
+
+
+@elementwise
+def _spread_bias(b: Array, n: int, row: Array) -> None:
+    """Makes row the bias of sample n; one bias for all samples is spread once."""
+    if n < len(b):
+        spread(b[n], row)
+
+
+@elementwise
+def _identity(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+    source = y if x is None else x
+    for n in range(len(y)):
+        _spread_bias(b, n, row)
+        for d in range(len(row)):
+            y[n, d] = source[n, d] + row[d]
+
+
+@elementwise
+def _relu(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+    source = y if x is None else x
+    zero = y.dtype.type(0)
+    for n in range(len(y)):
+        _spread_bias(b, n, row)
+        for d in range(len(row)):
+            a = source[n, d] + row[d]
+            y[n, d] = zero if a <= 0 else a  # NaN stays NaN
+
+
+@elementwise
+def _leaky_relu(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+    source = y if x is None else x
+    for n in range(len(y)):
+        _spread_bias(b, n, row)
+        for d in range(len(row)):
+            a = source[n, d] + row[d]
+            y[n, d] = a if a > 0 else slope * a
+
+
+@elementwise
+def _elu(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+    source = y if x is None else x
+    for n in range(len(y)):
+        _spread_bias(b, n, row)
+        for d in range(len(row)):
+            a = source[n, d] + row[d]
+            y[n, d] = a if a > 0 else slope * expm1(a)
+
+
+@elementwise
+def _sigmoid(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+    source = y if x is None else x
+    for n in range(len(y)):
+        _spread_bias(b, n, row)
+        for d in range(len(row)):
+            y[n, d] = sigmoid(source[n, d] + row[d])
+
+
+@elementwise
+def _tanh(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+    source = y if x is None else x
+    for n in range(len(y)):
+        _spread_bias(b, n, row)
+        for d in range(len(row)):
+            y[n, d] = tanh(source[n, d] + row[d])
+
+
+@elementwise
+def _softplus(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+    source = y if x is None else x
+    for n in range(len(y)):
+        _spread_bias(b, n, row)
+        for d in range(len(row)):
+            y[n, d] = softplus(source[n, d] + row[d])
+
+
+@elementwise
+def _collect_bias_gradient(row: Array, n: int, N: int, totals: Array, db: Array) -> None:
+    """After sample n: adds row to totals at the end of a block, and totals to db at the end of the
+    batch, or of each sample where db has one row a sample."""
+    last = n == N - 1 or len(db) > 1
+    if last or n % BLOCK == BLOCK - 1:
+        collect(row, totals)
+    if last:
+        for k in range(len(totals)):
+            db[min(n, len(db) - 1), k] = totals[k]
+            totals[k] = 0
+
+
+@elementwise
+def _identity_backward(
+    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+) -> None:
+    source = dx if dy is None else dy
+    for n in range(len(y)):
+        for d in range(len(row)):
+            row[d] += source[n, d]
+            if dy is not None:
+                dx[n, d] = source[n, d]
+        _collect_bias_gradient(row, n, len(y), totals, db)
+
+
+@elementwise
+def _relu_backward(
+    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+) -> None:
+    source = dx if dy is None else dy
+    zero = dx.dtype.type(0)
+    for n in range(len(y)):
+        for d in range(len(row)):
+            g = source[n, d] if y[n, d] > 0 else zero
+            dx[n, d] = g
+            row[d] += g
+        _collect_bias_gradient(row, n, len(y), totals, db)
+
+
+@elementwise
+def _leaky_relu_backward(
+    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+) -> None:
+    source = dx if dy is None else dy
+    for n in range(len(y)):
+        for d in range(len(row)):
+            g = source[n, d] if y[n, d] > 0 else slope * source[n, d]
+            dx[n, d] = g
+            row[d] += g
+        _collect_bias_gradient(row, n, len(y), totals, db)
+
+
+@elementwise
+def _elu_backward(
+    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+) -> None:
+    source = dx if dy is None else dy
+    one = dx.dtype.type(1)
+    for n in range(len(y)):
+        for d in range(len(row)):
+            g = source[n, d] * (one if y[n, d] > 0 else y[n, d] + slope)
+            dx[n, d] = g
+            row[d] += g
+        _collect_bias_gradient(row, n, len(y), totals, db)
+
+
+@elementwise
+def _sigmoid_backward(
+    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+) -> None:
+    source = dx if dy is None else dy
+    one = dx.dtype.type(1)
+    for n in range(len(y)):
+        for d in range(len(row)):
+            g = source[n, d] * (y[n, d] * (one - y[n, d]))
+            dx[n, d] = g
+            row[d] += g
+        _collect_bias_gradient(row, n, len(y), totals, db)
+
+
+@elementwise
+def _tanh_backward(
+    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+) -> None:
+    source = dx if dy is None else dy
+    one = dx.dtype.type(1)
+    for n in range(len(y)):
+        for d in range(len(row)):
+            g = source[n, d] * (one - y[n, d] * y[n, d])
+            dx[n, d] = g
+            row[d] += g
+        _collect_bias_gradient(row, n, len(y), totals, db)
+
+
+@elementwise
+def _softplus_backward(
+    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+) -> None:
+    source = dx if dy is None else dy
+    for n in range(len(y)):
+        for d in range(len(row)):
+            g = source[n, d] * -expm1(-y[n, d])
+            dx[n, d] = g
+            row[d] += g
+        _collect_bias_gradient(row, n, len(y), totals, db)
+
+
+_FORWARD = {
+    "identity": _identity,
+    "relu": _relu,
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "sigmoid": _sigmoid,
+    "tanh": _tanh,
+    "softplus": _softplus,
+}
+_BACKWARD = {
+    "identity": _identity_backward,
+    "relu": _relu_backward,
+    "leaky_relu": _leaky_relu_backward,
+    "elu": _elu_backward,
+    "sigmoid": _sigmoid_backward,
+    "tanh": _tanh_backward,
+    "softplus": _softplus_backward,
+}

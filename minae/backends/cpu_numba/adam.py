@@ -1,0 +1,81 @@
+"""Adam and AdamW: one pass over parameters, gradients and both moments.
+
+Kingma & Ba 2015, https://arxiv.org/abs/1412.6980; Loshchilov & Hutter 2019,
+https://arxiv.org/abs/1711.05101.
+"""
+
+import math
+
+from minae.backends.cpu_numba.jit import elementwise
+from minae.backends.cpu_numpy.arrays import contiguous
+from minae.backends.spec import Array
+
+
+def adam(
+    w: Array,
+    dw: Array,
+    m: Array,
+    v: Array,
+    step: Array,
+    lr: Array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """Adam with the decay in the gradient, g = dw + weight_decay w.
+
+    Plain form: `cpu_numpy.adam.adam`, a pass for each operation, 12 in all.
+    """
+    dw = contiguous("adam.dw", dw)
+    _adam(w, dw, m, v, step, lr, float(beta1), float(beta2), float(eps), float(weight_decay), 0.0)
+
+
+def adamw(
+    w: Array,
+    dw: Array,
+    m: Array,
+    v: Array,
+    step: Array,
+    lr: Array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """Adam with decoupled decay, w -= lr weight_decay w first.
+
+    Plain form: `cpu_numpy.adam.adamw`.
+    """
+    dw = contiguous("adam.dw", dw)
+    _adam(w, dw, m, v, step, lr, float(beta1), float(beta2), float(eps), 0.0, float(weight_decay))
+
+
+@elementwise
+def _adam(
+    w: Array,
+    dw: Array,
+    m: Array,
+    v: Array,
+    step: Array,
+    lr: Array,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    coupled_decay: float,
+    decoupled_decay: float,
+) -> None:
+    number = w.dtype.type
+    t = step[0] + 1
+    rate = number(lr[0] / (1.0 - beta1**t))
+    correction = number(1.0 / math.sqrt(1.0 - beta2**t))
+    keep = number(1.0 - lr[0] * decoupled_decay)
+    decay = number(coupled_decay)
+    epsilon = number(eps)
+    b1, b2 = number(beta1), number(beta2)
+    c1, c2 = number(1.0 - beta1), number(1.0 - beta2)
+    for i in range(len(w)):
+        g = dw[i] + decay * w[i]
+        m[i] = b1 * m[i] + c1 * g
+        v[i] = b2 * v[i] + c2 * (g * g)
+        w[i] = keep * w[i] - rate * m[i] / (math.sqrt(v[i]) * correction + epsilon)

@@ -1,0 +1,14 @@
+"""Arrays live in host memory, as in the NumPy backend: its functions serve as they are."""
+
+from minae.backends.cpu_numpy.arrays import (
+    add,
+    asarray,
+    copy,
+    device_name,
+    empty,
+    set_threads,
+    to_numpy,
+    zeros,
+)
+
+__all__ = ["add", "asarray", "copy", "device_name", "empty", "set_threads", "to_numpy", "zeros"]

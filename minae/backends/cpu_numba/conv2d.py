@@ -1,0 +1,285 @@
+"""Convolution and its two gradients, straight from their sums: no columns, no matrix product.
+
+Plain form: `cpu_numpy/conv2d.py`, which copies every window into a column (im2col) for BLAS. Here
+the sample is the last axis (`sample_last.py`): each place of an image is a run of B numbers, and an
+output run is a sum of input runs times weights. The terms of a sum are listed as taps: the run that
+is read, and the row of weights it is multiplied with, one weight for each output channel. So no
+window is copied, and one form serves every stride, dilation, padding and number of groups.
+"""
+
+import numpy as np
+
+from minae.backends.cpu_numba.jit import elementwise, reduction
+from minae.backends.cpu_numba.sample_last import (
+    chunks,
+    like_sample_last,
+    sample_first,
+    sample_last,
+)
+from minae.backends.cpu_numba.vectors import OUTPUTS, VECTOR_BYTES, sum_of_taps, sums_of_taps
+from minae.backends.cpu_numpy.arrays import contiguous, scratch
+from minae.backends.spec import Array, Pair
+
+
+def conv2d_forward(
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    *,
+    out: Array,
+) -> None:
+    """out = cross-correlation of x with w. Plain form: `cpu_numpy.conv2d.conv2d_forward`."""
+    K, C, KH, KW = w.shape
+    w_taps = scratch("conv2d.w", (groups, KH, KW, C, K // groups), w.dtype)
+    np.copyto(w_taps, w.reshape(groups, -1, C, KH, KW).transpose(0, 3, 4, 2, 1))
+    taps = scratch("conv2d.taps", (2, KH * KW * C), np.int64)
+    x = contiguous("conv2d.x", x)
+    for chunk, B in chunks(x, out):
+        x_last = sample_last("conv2d.x_last", x[chunk], B)
+        y_last = like_sample_last("conv2d.y_last", out[chunk], B)
+        _forward(x_last, w_taps, stride, padding, dilation, taps, B, y_last)
+        sample_first(y_last, out=out[chunk])
+
+
+def conv2d_input_gradient(
+    dy: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    *,
+    out: Array,
+) -> None:
+    """out = gradient in x. Plain form: `cpu_numpy.conv2d.conv2d_input_gradient`."""
+    K, C, KH, KW = w.shape
+    w_taps = scratch("conv2d.w", (groups, KH, KW, K // groups, C), w.dtype)
+    np.copyto(w_taps, w.reshape(groups, -1, C, KH, KW).transpose(0, 3, 4, 1, 2))
+    taps = scratch("conv2d.taps", (2, KH * KW * K // groups), np.int64)
+    dy = contiguous("conv2d.dy", dy)
+    for chunk, B in chunks(dy, out):
+        dy_last = sample_last("conv2d.y_last", dy[chunk], B)
+        dx_last = like_sample_last("conv2d.x_last", out[chunk], B)
+        _input_gradient(dy_last, w_taps, stride, padding, dilation, taps, B, dx_last)
+        sample_first(dx_last, out=out[chunk])
+
+
+def conv2d_weight_gradient(
+    x: Array,
+    dy: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    *,
+    out: Array,
+) -> None:
+    """out = gradient in w. Plain form: `cpu_numpy.conv2d.conv2d_weight_gradient`.
+
+    Runs are multiplied four taps by four output channels at a time, so that each number read is
+    used four times. The list of taps is filled up to whole fours; the filling's products go to one
+    more row of dw, which is dropped.
+    """
+    K, C, KH, KW = out.shape
+    Q = KH * KW * C
+    dw_taps = scratch("conv2d.w", (groups, Q + 1, K // groups), out.dtype)
+    dw_taps.fill(0)
+    taps = scratch("conv2d.taps", (2, Q + 3), np.int64)
+    x, dy = contiguous("conv2d.x", x), contiguous("conv2d.dy", dy)
+    for chunk, B in chunks(x, dy):
+        x_last = sample_last("conv2d.x_last", x[chunk], B)
+        dy_last = sample_last("conv2d.y_last", dy[chunk], B)
+        _weight_gradient(x_last, dy_last, (KH, KW), stride, padding, dilation, taps, B, dw_taps)
+    dw = dw_taps[:, :Q].reshape(groups, KH, KW, C, -1)  # (G, KH, KW, C/G, K/G)
+    np.copyto(out.reshape(groups, -1, C, KH, KW), dw.transpose(0, 4, 3, 1, 2))
+
+
+# Below: G groups, c and k channels of one;  x: (C, H, W, B + gap);  y: (K, OH, OW, B + gap).
+
+
+@elementwise
+def _forward(
+    x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, taps: Array, B: int, y: Array
+) -> None:
+    """y[k, i, j] = Σ over a, b, c of w[g, a, b, c, k] x[c, i·SH + a·DH - PH, j·SW + b·DW - PW]."""
+    C, H, W, row = x.shape
+    K, OH, OW, row = y.shape
+    G, KH, KW, c, k = w.shape
+    x_rows, y_rows = x.reshape(C * H * W, row), y.reshape(K * OH * OW, row)
+    w_rows = w.reshape(G, KH * KW * c, k)
+    for g in range(G):
+        for i in range(OH):
+            for j in range(OW):
+                count = _window(x, g, c, i, j, (KH, KW), stride, padding, dilation, taps)
+                first = (g * k * OH + i) * OW + j
+                _weighted_sums(x_rows, w_rows[g], taps, count, first, OH * OW, B, y_rows)
+
+
+@elementwise
+def _input_gradient(
+    dy: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, taps: Array, B: int, dx: Array
+) -> None:
+    """dx[c, p, q] = Σ over a, b, k of w[g, a, b, k, c] dy[k, i, j], for those a, b that have whole
+    i, j with i·SH + a·DH - PH = p and j·SW + b·DW - PW = q."""
+    K, OH, OW, row = dy.shape
+    C, H, W, row = dx.shape
+    G, KH, KW, k, c = w.shape
+    dy_rows, dx_rows = dy.reshape(K * OH * OW, row), dx.reshape(C * H * W, row)
+    w_rows = w.reshape(G, KH * KW * k, c)
+    for g in range(G):
+        for p in range(H):
+            for q in range(W):
+                count = _readers(dy, g, k, p, q, (KH, KW), stride, padding, dilation, taps)
+                first = (g * c * H + p) * W + q
+                _weighted_sums(dy_rows, w_rows[g], taps, count, first, H * W, B, dx_rows)
+
+
+@reduction
+def _weight_gradient(
+    x: Array,
+    dy: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    taps: Array,
+    B: int,
+    dw: Array,
+) -> None:
+    """dw[g, (a, b, c), k] += Σ over i, j of <dy[k, i, j], x[c, i·SH + a·DH - PH, ...]>."""
+    C, H, W, row = x.shape
+    K, OH, OW, row = dy.shape
+    G, Q, k = dw.shape[0], dw.shape[1] - 1, dw.shape[2]
+    x_rows, dy_rows = x.reshape(C * H * W, row), dy.reshape(K * OH * OW, row)
+    for g in range(G):
+        for i in range(OH):
+            for j in range(OW):
+                count = _window(x, g, C // G, i, j, kernel, stride, padding, dilation, taps)
+                while count % 4 != 0:
+                    taps[0, count] = taps[0, count - 1]
+                    taps[1, count] = Q
+                    count += 1
+                first = (g * k * OH + i) * OW + j
+                _add_products(x_rows, dy_rows, taps, count, first, OH * OW, B, dw[g])
+
+
+@elementwise
+def _window(
+    x: Array,
+    g: int,
+    c: int,
+    i: int,
+    j: int,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    taps: Array,
+) -> int:
+    """Taps of output (i, j) of group g: what it reads. Rows of x in taps[0], of w in taps[1]."""
+    _, H, W, _ = x.shape
+    KH, KW = kernel
+    count = 0
+    for a in range(KH):
+        p = i * stride[0] + a * dilation[0] - padding[0]
+        for b in range(KW):
+            q = j * stride[1] + b * dilation[1] - padding[1]
+            if 0 <= p < H and 0 <= q < W:
+                for channel in range(c):
+                    taps[0, count] = ((g * c + channel) * H + p) * W + q
+                    taps[1, count] = (a * KW + b) * c + channel
+                    count += 1
+    return count
+
+
+@elementwise
+def _readers(
+    dy: Array,
+    g: int,
+    k: int,
+    p: int,
+    q: int,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    taps: Array,
+) -> int:
+    """Taps of input (p, q) of group g: what reads it. Rows of dy in taps[0], of w in taps[1]."""
+    _, OH, OW, _ = dy.shape
+    KH, KW = kernel
+    count = 0
+    for a in range(KH):
+        i, rest = divmod(p + padding[0] - a * dilation[0], stride[0])
+        if rest != 0 or not 0 <= i < OH:
+            continue
+        for b in range(KW):
+            j, rest = divmod(q + padding[1] - b * dilation[1], stride[1])
+            if rest == 0 and 0 <= j < OW:
+                for channel in range(k):
+                    taps[0, count] = ((g * k + channel) * OH + i) * OW + j
+                    taps[1, count] = (a * KW + b) * k + channel
+                    count += 1
+    return count
+
+
+@elementwise
+def _weighted_sums(
+    x: Array, w: Array, taps: Array, count: int, first: int, step: int, B: int, y: Array
+) -> None:
+    """y[first + k·step] = Σₜ w[taps[1, t], k] x[taps[0, t]], rows of B numbers, for every k."""
+    K = w.shape[1]
+    whole = K - K % OUTPUTS
+    for n in range(0, B, 2 * VECTOR_BYTES // x.itemsize):
+        for k in range(0, whole, OUTPUTS):
+            sums_of_taps(x, w, taps, count, n, k, y, first + k * step, step)
+        for k in range(whole, K):
+            sum_of_taps(x, w, taps, count, n, k, y, first + k * step, step)
+
+
+@reduction
+def _add_products(
+    x: Array, dy: Array, taps: Array, count: int, first: int, step: int, B: int, dw: Array
+) -> None:
+    """dw[taps[1, t], k] += <x[taps[0, t]], dy[first + k·step]>, rows of B numbers, all k and t."""
+    K = dw.shape[1]
+    zero = x.dtype.type(0)
+    for t in range(0, count, 4):
+        x0, x1, x2, x3 = taps[0, t], taps[0, t + 1], taps[0, t + 2], taps[0, t + 3]
+        w0, w1, w2, w3 = taps[1, t], taps[1, t + 1], taps[1, t + 2], taps[1, t + 3]
+        for k in range(0, K - K % 4, 4):
+            y0 = first + k * step
+            y1, y2, y3 = y0 + step, y0 + 2 * step, y0 + 3 * step
+            w00 = w01 = w02 = w03 = w10 = w11 = w12 = w13 = zero
+            w20 = w21 = w22 = w23 = w30 = w31 = w32 = w33 = zero
+            for n in range(B):
+                p, q, r, s = x[x0, n], x[x1, n], x[x2, n], x[x3, n]
+                g0, g1, g2, g3 = dy[y0, n], dy[y1, n], dy[y2, n], dy[y3, n]
+                w00, w01, w02, w03 = w00 + p * g0, w01 + p * g1, w02 + p * g2, w03 + p * g3
+                w10, w11, w12, w13 = w10 + q * g0, w11 + q * g1, w12 + q * g2, w13 + q * g3
+                w20, w21, w22, w23 = w20 + r * g0, w21 + r * g1, w22 + r * g2, w23 + r * g3
+                w30, w31, w32, w33 = w30 + s * g0, w31 + s * g1, w32 + s * g2, w33 + s * g3
+            for row, p, q, r, s in (
+                (w0, w00, w01, w02, w03),
+                (w1, w10, w11, w12, w13),
+                (w2, w20, w21, w22, w23),
+                (w3, w30, w31, w32, w33),
+            ):
+                dw[row, k] += p
+                dw[row, k + 1] += q
+                dw[row, k + 2] += r
+                dw[row, k + 3] += s
+        for k in range(K - K % 4, K):
+            y0 = first + k * step
+            w00 = w10 = w20 = w30 = zero
+            for n in range(B):
+                g0 = dy[y0, n]
+                w00, w10 = w00 + x[x0, n] * g0, w10 + x[x1, n] * g0
+                w20, w30 = w20 + x[x2, n] * g0, w30 + x[x3, n] * g0
+            dw[w0, k] += w00
+            dw[w1, k] += w10
+            dw[w2, k] += w20
+            dw[w3, k] += w30

@@ -1,0 +1,24 @@
+"""Dropout with a given mask, one pass each way."""
+
+from minae.backends.cpu_numba.jit import elementwise
+from minae.backends.cpu_numpy.arrays import contiguous
+from minae.backends.spec import Array
+
+
+def dropout_forward(x: Array, mask: Array, keep: float, *, out: Array) -> None:
+    """out = x ⊙ mask / keep. Plain form: `cpu_numpy.dropout.dropout_forward`, two passes."""
+    x_or_none = None if x is out else contiguous("dropout.x", x).reshape(-1)
+    mask = contiguous("dropout.mask", mask).reshape(-1)
+    _dropout(x_or_none, mask, out.dtype.type(1 / keep), out.reshape(-1))
+
+
+def dropout_backward(dy: Array, mask: Array, keep: float, *, out: Array) -> None:
+    """out = dy ⊙ mask / keep. Plain form: `cpu_numpy.dropout.dropout_backward`."""
+    dropout_forward(dy, mask, keep, out=out)
+
+
+@elementwise
+def _dropout(x: Array | None, mask: Array, scale: float, y: Array) -> None:
+    source = y if x is None else x
+    for i in range(len(y)):
+        y[i] = source[i] * mask[i] * scale

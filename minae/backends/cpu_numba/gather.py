@@ -1,0 +1,50 @@
+"""A batch picked from a data set: rows are copied, converted and scaled in one pass."""
+
+from minae.backends.cpu_numba.jit import elementwise
+from minae.backends.cpu_numpy.arrays import contiguous
+from minae.backends.spec import Array
+
+
+def gather(source: Array, indices: Array, scale: float, shift: float, *, out: Array) -> None:
+    """out[n] = scale · source[indices[n]] + shift.
+
+    Plain form: `cpu_numpy.gather.gather`, which copies the rows, then converts, scales and shifts.
+    """
+    number = out.dtype.type
+    source = contiguous("gather.source", source)
+    indices = contiguous("gather.indices", indices)
+    _gather(source, indices, number(scale), number(shift), out)
+
+
+def take(source: Array, indices: Array, *, out: Array) -> None:
+    """out[n] = source[indices[n]]. Plain form: `cpu_numpy.gather.take`."""
+    _take(contiguous("gather.source", source), contiguous("gather.indices", indices), out)
+
+
+def one_hot(labels: Array, *, out: Array) -> None:
+    """out[n, c] = 1 if c == labels[n] else 0. Plain form: `cpu_numpy.gather.one_hot`."""
+    _one_hot(contiguous("gather.labels", labels), out)
+
+
+@elementwise
+def _gather(source: Array, indices: Array, scale: float, shift: float, out: Array) -> None:
+    number = out.dtype.type
+    N, D = out.shape
+    for n in range(N):
+        row = source[indices[n]]
+        for d in range(D):
+            out[n, d] = scale * number(row[d]) + shift
+
+
+@elementwise
+def _take(source: Array, indices: Array, out: Array) -> None:
+    for n in range(len(out)):
+        out[n] = source[indices[n]]
+
+
+@elementwise
+def _one_hot(labels: Array, out: Array) -> None:
+    N, classes = out.shape
+    for n in range(N):
+        for c in range(classes):
+            out[n, c] = labels[n] == c

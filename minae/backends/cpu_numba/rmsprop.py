@@ -1,0 +1,37 @@
+"""RMSprop, one pass over parameters, gradients and mean squares."""
+
+import math
+
+from minae.backends.cpu_numba.jit import elementwise
+from minae.backends.cpu_numpy.arrays import contiguous
+from minae.backends.spec import Array
+
+
+def rmsprop(
+    w: Array,
+    dw: Array,
+    v: Array,
+    lr: Array,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """g = dw + weight_decay w;  v = alpha v + (1 - alpha) g²;  w -= lr g / (√v + eps).
+
+    Plain form: `cpu_numpy.rmsprop.rmsprop`, a pass for each operation.
+    """
+    dw = contiguous("rmsprop.dw", dw)
+    _rmsprop(w, dw, v, lr, float(alpha), float(eps), float(weight_decay))
+
+
+@elementwise
+def _rmsprop(
+    w: Array, dw: Array, v: Array, lr: Array, alpha: float, eps: float, weight_decay: float
+) -> None:
+    number = w.dtype.type
+    rate, epsilon, decay = number(lr[0]), number(eps), number(weight_decay)
+    a, c = number(alpha), number(1.0 - alpha)
+    for i in range(len(w)):
+        g = dw[i] + decay * w[i]
+        v[i] = a * v[i] + c * (g * g)
+        w[i] -= rate * g / (math.sqrt(v[i]) + epsilon)

@@ -1,0 +1,193 @@
+"""What loops cannot tell the compiler: which rows are contiguous, and what stays in registers.
+
+Each function here is an intrinsic: where a kernel calls it, `generate` writes LLVM instructions in
+place of the call. `builder.add(a, b)` is not a sum, it emits the instruction for one; a Python loop
+in `generate` emits its body again and again, so it costs no branch.
+"""
+
+# mypy: allow-untyped-calls
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic as numba_intrinsic
+from numba.np.arrayobj import make_array, populate_array
+
+from minae.backends.cpu_numba.jit import Function
+from minae.backends.cpu_numpy.arrays import contiguous
+from minae.backends.spec import Array
+
+intrinsic: Callable[[Function], Function] = numba_intrinsic
+
+_AVX512 = bool(binding.get_host_cpu_features().get("avx512f", False))
+VECTOR_BYTES = 64 if _AVX512 else 32
+OUTPUTS = 8 if _AVX512 else 4  # their sums, two vectors each, fill half of 32 or 16 registers
+LANES = VECTOR_BYTES // 4  # float32 numbers in a vector
+RUN = 2 * LANES  # numbers in two vectors of float32, in four of float64
+
+
+def contiguous_rows(slot: str, x: Array) -> Array:
+    """x (N, Z) itself if each of its rows is contiguous, else a copy of it in scratch."""
+    return x if x.strides[1] == x.itemsize else contiguous(slot, x)
+
+
+def _integer(value: int) -> Any:
+    return ir.Constant(ir.IntType(64), value)
+
+
+class _Matrix:
+    """A 2-d array with contiguous rows as `generate` sees it: its methods emit instructions."""
+
+    def __init__(self, context: Any, builder: Any, array_type: Any, value: Any) -> None:
+        self.builder = builder
+        self.array = make_array(array_type)(context, builder, value)
+        self.strides = cgutils.unpack_tuple(builder, self.array.strides, 2)
+        self.shape = cgutils.unpack_tuple(builder, self.array.shape, 2)
+        self.lanes = VECTOR_BYTES // (array_type.dtype.bitwidth // 8)
+        self.vector = ir.VectorType(context.get_data_type(array_type.dtype), self.lanes)
+
+    def place(self, row: Any, column: Any) -> Any:
+        """Pointer to the number in this row and column."""
+        offset = self.builder.mul(row, self.strides[0])
+        return self.builder.gep(
+            cgutils.pointer_add(self.builder, self.array.data, offset), [column]
+        )
+
+    def vector_at(self, place: Any, v: int) -> Any:
+        """Pointer to the v-th vector from a place on."""
+        start = self.builder.gep(place, [_integer(v * self.lanes)])
+        return self.builder.bitcast(start, self.vector.as_pointer())
+
+    def load(self, place: Any, v: int = 0) -> Any:
+        return self.builder.load(self.vector_at(place, v), align=4)
+
+    def store(self, numbers: Any, place: Any, v: int = 0) -> None:
+        self.builder.store(numbers, self.vector_at(place, v), align=4)
+
+
+@intrinsic
+def row_of(typing_context: Any, x: Any, n: Any) -> Any:
+    """x[n] for x (N, Z) with contiguous rows, and declared contiguous.
+
+    Half of a (N, 2Z) array has the type of an array with any strides, and loops over such are not
+    vectorized; a row of it is contiguous, which only the caller knows.
+    """
+    row_type = types.Array(x.dtype, 1, "C", readonly=not x.mutable)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        matrix = _Matrix(context, builder, x, arguments[0])
+        row = make_array(row_type)(context, builder)
+        populate_array(
+            row,
+            data=matrix.place(arguments[1], _integer(0)),
+            shape=matrix.shape[1:],
+            strides=matrix.strides[1:],
+            itemsize=matrix.array.itemsize,
+            meminfo=None,
+        )
+        return row._getvalue()
+
+    return row_type(x, types.intp), generate
+
+
+@intrinsic
+def transpose_tile(typing_context: Any, x: Any, r: Any, s: Any, y: Any) -> Any:
+    """y[s + j, r + i] = x[r + i, s + j] for 0 <= i, j < n, n the lanes of a vector.
+
+    A round interleaves row i with row i + n/2, for every i < n/2, into two rows. It rotates the
+    bits of (i, j), the place of a number, by one; after log₂ n rounds i and j have changed places.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = _Matrix(context, builder, x, arguments[0])
+        target = _Matrix(context, builder, y, arguments[3])
+        r, s = arguments[1:3]
+        n = source.lanes
+        rows = [source.load(source.place(builder.add(r, _integer(i)), s)) for i in range(n)]
+        interleaved = [k // 2 + k % 2 * n for k in range(2 * n)]
+        halves = [
+            ir.Constant(ir.VectorType(ir.IntType(32), n), places)
+            for places in (interleaved[:n], interleaved[n:])
+        ]
+        for _ in range(n.bit_length() - 1):
+            rows = [
+                builder.shuffle_vector(rows[i], rows[i + n // 2], half)
+                for i in range(n // 2)
+                for half in halves
+            ]
+        for j, row in enumerate(rows):
+            target.store(row, target.place(builder.add(s, _integer(j)), r))
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp, y), generate
+
+
+def _sums_of_taps(outputs: int, vectors: int) -> Any:
+    """The intrinsic `sums_of_taps` for a number of outputs, and of vectors in each."""
+
+    @intrinsic
+    def sums_of_taps(
+        typing_context: Any,
+        x: Any,
+        w: Any,
+        taps: Any,
+        count: Any,
+        n: Any,
+        k: Any,
+        y: Any,
+        row: Any,
+        step: Any,
+    ) -> Any:
+        """y[row + o·step, n + i] = Σ_{t < count} w[taps[1, t], k + o] x[taps[0, t], n + i]
+        for 0 <= o < outputs, 0 <= i < vectors · lanes.
+
+        The sums stay in registers: a tap costs `vectors` loads of x and `outputs` of w for
+        outputs · vectors multiply-adds.
+        """
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x_value, w_value, taps_value, count, n, k, y_value, row, step = arguments
+            source = _Matrix(context, builder, x, x_value)
+            weights = _Matrix(context, builder, w, w_value)
+            tap_list = _Matrix(context, builder, taps, taps_value)
+            target = _Matrix(context, builder, y, y_value)
+            zeros = ir.Constant(source.vector, [0.0] * source.lanes)
+            first_lane = ir.Constant(ir.VectorType(ir.IntType(32), source.lanes), None)
+            sums = [
+                [cgutils.alloca_once(builder, source.vector) for _ in range(vectors)]
+                for _ in range(outputs)
+            ]
+            for o in range(outputs):
+                for v in range(vectors):
+                    builder.store(zeros, sums[o][v])
+            with cgutils.for_range(builder, count) as loop:
+                x_row = builder.load(tap_list.place(_integer(0), loop.index))
+                w_row = builder.load(tap_list.place(_integer(1), loop.index))
+                read = source.place(x_row, n)
+                numbers = [source.load(read, v) for v in range(vectors)]
+                for o in range(outputs):
+                    weight = builder.load(weights.place(w_row, builder.add(k, _integer(o))))
+                    lane = builder.insert_element(zeros, weight, ir.Constant(ir.IntType(32), 0))
+                    factor = builder.shuffle_vector(lane, lane, first_lane)
+                    for v in range(vectors):
+                        product = builder.fmul(numbers[v], factor, flags=("contract",))
+                        total = builder.load(sums[o][v])
+                        builder.store(builder.fadd(total, product, flags=("contract",)), sums[o][v])
+            for o in range(outputs):
+                output = target.place(builder.add(row, builder.mul(step, _integer(o))), n)
+                for v in range(vectors):
+                    target.store(builder.load(sums[o][v]), output, v)
+            return context.get_dummy_value()
+
+        integer = types.intp
+        return types.void(x, w, taps, integer, integer, integer, y, integer, integer), generate
+
+    return sums_of_taps
+
+
+sums_of_taps = _sums_of_taps(OUTPUTS, 2)
+sum_of_taps = _sums_of_taps(1, 2)
+"""`sums_of_taps` for a single output."""

@@ -1,0 +1,42 @@
+"""Rows of a data set by index, and one-hot labels. Derivation: `reference/gather.py`.
+
+np.take writes straight into `out` only with mode="clip"; indices are in range by contract.
+"""
+
+import numpy as np
+
+from minae.backends.cpu_numpy.arrays import arange, contiguous, scratch
+from minae.backends.spec import Array
+
+
+def gather(source: Array, indices: Array, scale: float, shift: float, *, out: Array) -> None:
+    """out[n] = scale · source[indices[n]] + shift; see spec."""
+    source = contiguous("gather.source", source)
+    indices = contiguous("gather.indices", indices)
+    if source.dtype == out.dtype:
+        np.take(source, indices, axis=0, out=out, mode="clip")
+    else:
+        rows = scratch("gather.rows", out.shape, source.dtype)
+        np.take(source, indices, axis=0, out=rows, mode="clip")
+        np.copyto(out, rows)
+    if scale != 1:
+        np.multiply(out, scale, out=out)
+    if shift != 0:
+        np.add(out, shift, out=out)
+
+
+def take(source: Array, indices: Array, *, out: Array) -> None:
+    """out[n] = source[indices[n]]; see spec."""
+    source = contiguous("gather.source", source)
+    indices = contiguous("gather.indices", indices)
+    np.take(source, indices, out=out, mode="clip")
+
+
+def one_hot(labels: Array, *, out: Array) -> None:
+    """out[n, c] = 1 if c == labels[n] else 0; see spec."""
+    N, classes = out.shape
+    places = scratch("gather.places", (N,), np.int64)
+    np.multiply(arange(N), classes, out=places)
+    np.add(places, labels, out=places)  # of (n, labels[n]) in the flat array
+    out.fill(0)
+    np.put(out, places, 1, mode="clip")

@@ -1,0 +1,105 @@
+"""The pictures of a run: what the trained model allows, drawn by minae.plots."""
+
+from pathlib import Path
+
+import numpy as np
+
+from minae import plots
+from minae.backends.spec import Array
+from minae.datasets import ImageSet
+from minae.ledger import principal_components
+from minae.models import Autoencoder, ConditionalVAE, VariationalAutoencoder
+from minae.models.model import Model
+from minae.run import Metrics
+
+POINTS = 5000  # of a scatter; more hide each other
+SIDE = 15  # of a decoded grid
+
+
+def write_figures(folder: Path, model: Model, data: ImageSet, metrics: Metrics, title: str) -> None:
+    """Write folder/*.png: loss, reconstructions, codes, and whatever else the model can draw."""
+    folder.mkdir()
+    plots.loss_curve(
+        folder / "loss.png",
+        {split: metrics.series(split) for split in ("train", "test")},
+        y_label=f"loss ({model.loss.unit})",
+        title=title,
+    )
+    if isinstance(model, Autoencoder | VariationalAutoencoder):
+        _reconstructions(folder / "reconstructions.png", model, data, title)
+        _codes(folder, model, data, title)
+    if isinstance(model, ConditionalVAE):
+        _one_row_per_class(folder / "classes.png", model, data, title)
+    elif isinstance(model, VariationalAutoencoder):
+        images = model.sample(100)
+        plots.image_grid(
+            folder / "samples.png", images, data.image_shape, 10, title=f"{title}: z ~ N(0, 1)"
+        )
+
+
+def _labels(model: Model, labels: Array) -> dict[str, Array]:
+    """The labels as an argument, for models that are conditioned on them."""
+    return {} if model.classes is None else {"labels": labels}
+
+
+def _reconstructions(
+    path: Path, model: Autoencoder | VariationalAutoencoder, data: ImageSet, title: str
+) -> None:
+    """One test image of each class (the first) and its reconstruction, at most twelve."""
+    _, first = np.unique(data.test_labels, return_index=True)
+    first = first[:12]
+    images = data.test_images[first]
+    y = model.reconstruct(images, **_labels(model, data.test_labels[first]))
+    plots.reconstructions(path, images / 255, y, data.image_shape, title=title)
+
+
+def _codes(
+    folder: Path, model: Autoencoder | VariationalAutoencoder, data: ImageSet, title: str
+) -> None:
+    """Codes of test images as points; for two-dimensional codes also what lies between them."""
+    images, labels = data.test_images[:POINTS], data.test_labels[:POINTS]
+    codes = model.encode(images, **_labels(model, labels))
+    if codes.shape[1] < 2:
+        return
+    axis_labels = ("z₁", "z₂")
+    if codes.shape[1] == 2 and model.classes is None:
+        _decoded_grid(folder / "grid.png", model, codes, data, title)
+    if codes.shape[1] > 2:
+        mean, basis = principal_components(codes, 2)
+        codes = (codes - mean) @ basis
+        axis_labels = ("first principal component of z", "second principal component of z")
+    plots.latent_scatter(
+        folder / "latent.png",
+        codes,
+        labels,
+        title=f"{title}: codes of {len(codes)} test images",
+        axis_labels=axis_labels,
+    )
+
+
+def _decoded_grid(
+    path: Path,
+    model: Autoencoder | VariationalAutoencoder,
+    codes: Array,
+    data: ImageSet,
+    title: str,
+) -> None:
+    """Decode a grid that spans the middle 95 % of the codes in each direction."""
+    low, high = np.quantile(codes, [0.025, 0.975], axis=0)
+    z1, z2 = (np.linspace(low[i], high[i], SIDE) for i in (0, 1))
+    z2 = z2[::-1]  # upwards, as in the scatter
+    grid = np.stack(np.meshgrid(z1, z2), axis=-1).reshape(-1, 2)  # (SIDE·SIDE, 2), row by row
+    plots.decoded_grid(
+        path, model.decode(grid), data.image_shape, z1, z2, title=f"{title}: decoded"
+    )
+
+
+def _one_row_per_class(path: Path, model: ConditionalVAE, data: ImageSet, title: str) -> None:
+    """The same ten styles z ~ N(0, 1), down the columns, in each class."""
+    labels = np.repeat(np.arange(model.classes), 10)
+    styles = np.random.default_rng(0).standard_normal((10, model.latent))
+    images = model.decode(np.tile(styles, (model.classes, 1)), labels)
+    names = [str(c) for c in range(model.classes)]
+    plots.image_grid(
+        path, images, data.image_shape, 10, title=f"{title}: one style a column", row_labels=names
+    )

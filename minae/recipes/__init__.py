@@ -1,0 +1,43 @@
+"""The recipes by name. Each module holds one function, `recipe(...)`, with its options."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from minae.errors import MinaeError
+from minae.recipes.recipe import Recipe
+
+__all__ = ["RECIPES", "Recipe", "make", "options", "summary"]
+
+RECIPES = ("vae", "vanilla", "deep", "tanh", "latent", "conv", "cvae")
+
+
+def make(name: str, **wanted: Any) -> Recipe:
+    """The recipe of this name with these options. Raises MinaeError if either is unknown."""
+    function = _function(name)
+    known = options(name)
+    for option in wanted:
+        if option not in known:
+            others = ", ".join(other for other in RECIPES if option in options(other))
+            raise MinaeError(
+                f"recipe {name!r} has no option --{option}; recipes that have it: {others}"
+            )
+    return function(**wanted)
+
+
+def options(name: str) -> tuple[str, ...]:
+    """Options that the recipe takes."""
+    return tuple(inspect.signature(_function(name)).parameters)
+
+
+def summary(name: str) -> str:
+    """The first line of the recipe's docstring."""
+    return (importlib.import_module(f"minae.recipes.{name}").__doc__ or "").split("\n")[0]
+
+
+def _function(name: str) -> Callable[..., Recipe]:
+    if name not in RECIPES:
+        raise MinaeError(f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}")
+    function: Callable[..., Recipe] = importlib.import_module(f"minae.recipes.{name}").recipe
+    return function

@@ -1,0 +1,130 @@
+"""The training loop: order of the samples, one step, averages over an epoch."""
+
+from math import isfinite
+
+import numpy as np
+
+from minae import random
+from minae.backends.spec import Array
+from minae.errors import MinaeError
+from minae.layers.layer import Cache
+from minae.models.model import Model
+from minae.optim import Optimizer
+
+
+class Training:
+    """Trains a bound model on images kept on the device.
+
+    images (M, D), uint8 or float in [0, 1], and integer labels (M,) are given on the host. Each
+    epoch visits every sample once, in a new order if `shuffle`; its last batch is smaller where
+    batch_size does not divide M. `step()` is one optimizer step; nothing is allocated after the
+    first of each size.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Optimizer,
+        images: Array,
+        labels: Array | None = None,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+    ) -> None:
+        if batch_size < 1:
+            raise MinaeError(f"a batch holds 1 sample or more, found batch size {batch_size}")
+        self.model, self.optimizer = model, optimizer
+        self.images = model.device_images(images)
+        self.samples = len(self.images)
+        self.labels = model.device_labels(labels, self.samples)
+        self.batch_size = min(batch_size, self.samples)
+        self.seed, self.shuffle = seed, shuffle
+        self.epoch, self._start = 0, 0
+        self._caches: dict[int, Cache] = {}
+        self._order = self._new_order()
+        optimizer.bind(model.parameters)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.samples // self.batch_size)
+
+    @property
+    def at_epoch_end(self) -> bool:
+        """Whether the last step completed an epoch."""
+        return self._start == self.samples
+
+    def step(self) -> Cache:
+        """One step: load a batch, forward, backward, update. Returns the cache it ran in."""
+        if self.at_epoch_end:
+            self.epoch, self._start = self.epoch + 1, 0
+            self._order = self._new_order()
+        stop = min(self._start + self.batch_size, self.samples)
+        cache = self._cache(stop - self._start)
+        self.model.load(self.images, self.labels, self._order[self._start : stop], cache)
+        self.model.forward(cache)
+        self.model.backward(cache)
+        self.optimizer.step()
+        for name, value in cache.values.items():
+            self.model.ops.add(cache.totals[name], value, out=cache.totals[name])
+        cache.batches += 1
+        self._start = stop
+        self.last = cache
+        return cache
+
+    def loss(self) -> float:
+        """The last batch's loss, in the loss's unit. Raises MinaeError if it is not finite."""
+        value = float(self.model.ops.to_numpy(self.last.values["loss"])[0])
+        if not isfinite(value):
+            raise MinaeError(
+                f"the loss became {value} by step {self.optimizer.steps_done}; "
+                f"try a smaller --lr than {self.optimizer.lr:g}, or --dtype float64"
+            )
+        return self._scaled(value, self.last)
+
+    def averages(self) -> dict[str, float]:
+        """Means of the loss and its parts over the samples since the last call (all batches)."""
+        samples = sum(cache.batches * len(cache.pixels) for cache in self._caches.values())
+        means = dict.fromkeys(self.model.parts, 0.0)
+        for cache in self._caches.values():
+            weight = self.model.loss.batch_weight(len(cache.pixels)) / max(samples, 1)
+            for name, total in cache.totals.items():
+                means[name] += weight * float(self.model.ops.to_numpy(total)[0])
+                total[:] = 0.0
+            cache.batches = 0
+        return means
+
+    def _scaled(self, value: float, cache: Cache) -> float:
+        n = len(cache.pixels)
+        return value * self.model.loss.batch_weight(n) / n
+
+    def _new_order(self) -> Array:
+        ops = self.model.ops
+        if self.shuffle:
+            order = random.permutation(ops, self.seed, self.epoch, self.samples)
+        else:
+            order = np.arange(self.samples)
+        return ops.asarray(order, np.int64)
+
+    def _cache(self, samples: int) -> Cache:
+        if samples not in self._caches:
+            cache = self.model.new_cache(samples, seed=self.seed)
+            cache.batch.step = self.optimizer.step_count  # the same array: it counts for both
+            cache.totals = {
+                name: self.model.ops.zeros((1,), np.float64) for name in self.model.parts
+            }
+            cache.batches = 0
+            self._caches[samples] = cache
+        return self._caches[samples]
+
+
+def average_loss(model: Model, images: Array, labels: Array | None = None) -> dict[str, float]:
+    """Means of the loss and its parts over a whole set, forward only."""
+    totals, samples = dict.fromkeys(model.parts, 0.0), 0
+    for _, cache in model.chunks(images, labels):
+        n = len(cache.pixels)
+        model.forward(cache)
+        for name, value in cache.values.items():
+            totals[name] += model.loss.batch_weight(n) * float(model.ops.to_numpy(value)[0])
+        samples += n
+    return {name: total / samples for name, total in totals.items()}
