@@ -42,6 +42,8 @@ class Progress:
     def step(self, training: Training) -> None:
         """After each step; looks at the loss (which may wait for a device) a few times a second."""
         self.bar.update()
+        if training.optimizer.steps_done == 1:
+            self.bar.set_description("epoch 1")
         now = time.perf_counter()
         if now - self.last_look < REFRESH:
             return

@@ -195,9 +195,9 @@ def test_training_learns(name):
     given = labels_for(model, labels)
     before = model.evaluate(images, *given)["bce_per_pixel"]
     training = Training(model, recipe.optimizer, images, labels, batch_size=20)
-    for _ in range(60):
+    for _ in range(30):
         training.step()
-    assert model.evaluate(images, *given)["bce_per_pixel"] < 0.7 * before
+    assert model.evaluate(images, *given)["bce_per_pixel"] < 0.75 * before
 
 
 # ------------------------------------------------------------------ what is refused
