@@ -53,6 +53,13 @@ class Progress:
             self.bar.set_description(f"epoch {training.epoch + 1}", refresh=False)
             self.bar.set_postfix_str(f"loss {loss:.4g} {self.unit}")
 
+    def say(self, sentence: str) -> None:
+        """A remark of its own line."""
+        if self.terminal:
+            self.bar.write(sentence, file=sys.stderr)
+        elif self.plain:
+            print(sentence, flush=True)
+
     def epoch(self, epoch: int, step: int, train: float, test: float, rate: float) -> None:
         """After each epoch: its mean training loss, the test loss, samples a second."""
         now = time.perf_counter()

@@ -4,7 +4,6 @@ python -m minae.train [RECIPE] [options]; see --help and --list.
 """
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from minae.optim import Optimizer
 from minae.progress import Progress
 from minae.recipes import Recipe
 from minae.run import Metrics, default_folder, new_folder, versions, write_json
+from minae.threads import Threads
 from minae.training import Training, average_loss
 
 
@@ -60,7 +60,10 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-DATE)")
     p.add_argument(
-        "--threads", type=_whole(1), metavar="N", help="CPU threads (default: all cores)"
+        "--threads",
+        type=_whole(1),
+        metavar="N",
+        help="CPU threads (default: all cores, or one while the machine is busy)",
     )
     p.add_argument("--quiet", action="store_true", help="print the run folder and nothing else")
     return p
@@ -86,7 +89,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> None:
     """Train as the options say and write the run folder."""
-    _check_threads(options.threads)
     known = recipes.options(options.recipe)
     ops = get_backend(options.backend)
     data = load_images(options.data)
@@ -95,8 +97,7 @@ def train(options: argparse.Namespace) -> None:
     if "classes" in known:
         wanted["classes"] = data.classes
     recipe = _with_options(recipes.make(options.recipe, **wanted), options)
-    if options.threads:
-        ops.set_threads(options.threads)
+    threads = Threads(ops, options.threads)
     folder = options.out or default_folder(options.recipe)
     # a diverging run is reported by its loss, not by a warning of each operation
     with new_folder(folder) as unfinished, np.errstate(over="ignore", invalid="ignore"):
@@ -104,9 +105,9 @@ def train(options: argparse.Namespace) -> None:
         if not options.quiet:
             print(
                 f"{options.recipe}: {model.parameters.count:,} parameters, {data.name}, "
-                f"{ops.name} {options.dtype} on {ops.device_name()}"
+                f"{ops.name} {options.dtype} on {ops.device_name()}, threads: {threads.count}"
             )
-        metrics, steps, samples, seconds = _fit(recipe, data, quiet=options.quiet)
+        metrics, steps, samples, seconds = _fit(recipe, data, threads, quiet=options.quiet)
         summary = {
             "recipe": options.recipe,
             "backend": ops.name,
@@ -114,6 +115,7 @@ def train(options: argparse.Namespace) -> None:
             "seed": recipe.seed,
             "data": data.name,
             "device": ops.device_name(),
+            "threads": threads.count,
             "versions": versions(),
             "parameters": model.parameters.count,
             "steps": steps,
@@ -136,7 +138,9 @@ def train(options: argparse.Namespace) -> None:
         print(f"pictures, figures and model: {folder}")
 
 
-def _fit(recipe: Recipe, data: ImageSet, *, quiet: bool) -> tuple[Metrics, int, int, float]:
+def _fit(
+    recipe: Recipe, data: ImageSet, threads: Threads, *, quiet: bool
+) -> tuple[Metrics, int, int, float]:
     """Train; returns the metrics, the steps taken, the samples seen, and seconds spent training."""
     model, metrics = recipe.model, Metrics()
     training = Training(
@@ -154,7 +158,10 @@ def _fit(recipe: Recipe, data: ImageSet, *, quiet: bool) -> tuple[Metrics, int, 
     with Progress(steps, model.loss.unit, quiet=quiet) as progress:
         begin = time.perf_counter()
         for step in range(1, steps + 1):
+            step_begin = time.perf_counter()
             cache = training.step()
+            if threads.watch(time.perf_counter() - step_begin):
+                progress.say("the machine is busy: going on with one thread")
             epoch_seen += len(cache.pixels)
             progress.step(training)
             if not (training.at_epoch_end or step == steps):
@@ -215,12 +222,6 @@ def _optimizer(optimizer: Optimizer) -> dict[str, Any]:
     values = {f.name: getattr(optimizer, f.name) for f in fields(optimizer) if f.init}
     values["schedule"] = repr(optimizer.schedule)
     return {"type": type(optimizer).__name__, **values}
-
-
-def _check_threads(threads: int | None) -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if threads is not None and cores is not None and threads > cores:
-        raise MinaeError(f"--threads {threads} is more than the {cores} cores of this machine")
 
 
 def _whole(least: int, most: int | None = None):  # type: ignore[no-untyped-def]

@@ -31,6 +31,12 @@ KEYS = {"mse_per_pixel", "squared_error_per_image", "bce_per_pixel", "bce_floor_
 NATS = {"reconstruction_nats", "kl_nats", "nats_per_image"}
 
 
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch):
+    """A run in this process leaves it with the one thread that conftest.py chose."""
+    monkeypatch.setattr("minae.threads.cores", lambda: 1)
+
+
 @pytest.fixture
 def small_mnist(monkeypatch):
     """The data in the box cut to its first images, so that a run takes a moment."""
@@ -141,7 +147,7 @@ def test_list_names_every_recipe(capsys):
         (["--lr", "-1"], "'-1' is not a number greater than 0"),
         (["--lr", "nan"], "'nan' is not a number greater than 0"),
         (["--seed", "-1"], "-1 is not a whole number from 0"),
-        (["--threads", "4096"], "--threads 4096 is more than the"),
+        (["--threads", "4096"], "4096 threads are more than the"),
         (["--latent", "0"], "0 is not a whole number from 1 to 4096"),
         (["vanilla", "--faithful"], "recipe 'vanilla' has no option --faithful; recipes"),
         (["--data", "no-such-folder"], "no-such-folder"),

@@ -137,7 +137,7 @@ def _input_gradient(
                 _weighted_sums(dy_rows, w_rows[g], taps, count, first, H * W, B, dx_rows)
 
 
-@reduction
+@elementwise
 def _weight_gradient(
     x: Array,
     dy: Array,

@@ -4,7 +4,7 @@ What a batch holds at one place of the image is then a run of B numbers next to 
 are summed or compared run by run at full vector width, whatever the stride, the dilation, the
 padding and the width of the image. The price is to turn the batch around, in and out.
 
-A batch is taken in chunks of at most 128 samples. B is their number rounded up to whole runs
+A batch is taken in chunks of at most 256 samples. B is their number rounded up to whole runs
 (`vectors.RUN`); the rest is zeros. The last axis is longer than B, an odd number of vectors: with
 512 or 1024 bytes from row to row, the rows of a window would compete for the same lines of cache.
 """
@@ -16,7 +16,7 @@ from minae.backends.cpu_numba.vectors import LANES, RUN, VECTOR_BYTES, transpose
 from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
 
-_CHUNK = 128  # samples in a chunk at most
+_CHUNK = 256  # samples in a chunk at most
 _NUMBERS = 2**22  # numbers in a chunk's input and output at most, if that leaves one run
 
 
