@@ -1,0 +1,89 @@
+"""Passes over memory within a backend: every NumPy function that its files call, every kernel that
+they start, and the bytes of the arrays they are given.
+
+`recording.py` sees an operation as one call; how many passes a backend needs for it is seen here.
+"""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+PACKAGE = "minae.backends.cpu_"
+
+
+class Passes:
+    """Calls and bytes by name, `file.function`."""
+
+    def __init__(self) -> None:
+        self.calls, self.bytes = Counter[str](), Counter[str]()
+
+    def add(self, name: str, arguments: tuple[Any, ...]) -> None:
+        nbytes = sum(a.nbytes for a in arguments if isinstance(a, np.ndarray))
+        if nbytes:
+            self.calls[name] += 1
+            self.bytes[name] += nbytes
+
+
+class _Counted:
+    """A function of NumPy, or a ufunc with its methods."""
+
+    def __init__(self, function: Callable[..., Any], name: str, passes: Passes) -> None:
+        self._function, self._name, self._passes = function, name, passes
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        self._passes.add(self._name, (*arguments, *named.values()))
+        return self._function(*arguments, **named)
+
+    def __getattr__(self, method: str) -> Any:
+        return _Counted(getattr(self._function, method), f"{self._name}.{method}", self._passes)
+
+
+class _CountedNumpy:
+    """What a file of a backend sees as `np`."""
+
+    def __init__(self, file: str, passes: Passes) -> None:
+        self._file, self._passes = file, passes
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(np, name)
+        if not callable(found) or isinstance(found, type):
+            return found
+        return _Counted(found, f"{self._file}.np.{name}", self._passes)
+
+
+@contextmanager
+def counted() -> Iterator[Passes]:
+    """Counts while the block runs. Kernels must have been compiled before."""
+    passes = Passes()
+    with ExitStack() as stack:
+        for module in [m for name, m in sys.modules.items() if name.startswith(PACKAGE)]:
+            if hasattr(module, "np"):
+                file = module.__name__.rpartition(".")[2]
+                stack.enter_context(patch.object(module, "np", _CountedNumpy(file, passes)))
+        if "numba" in sys.modules:
+            stack.enter_context(_counted_kernels(passes))
+        yield passes
+
+
+@contextmanager
+def _counted_kernels(passes: Passes) -> Iterator[None]:
+    from numba.core.dispatcher import Dispatcher
+
+    start = Dispatcher.__call__
+
+    def start_and_count(kernel: Any, *arguments: Any, **named: Any) -> Any:
+        function = kernel.py_func
+        file = function.__module__.rpartition(".")[2]
+        passes.add(f"{file}.{function.__qualname__}", (*arguments, *named.values()))
+        return start(kernel, *arguments, **named)
+
+    Dispatcher.__call__ = start_and_count
+    try:
+        yield
+    finally:
+        del Dispatcher.__call__

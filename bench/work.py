@@ -1,0 +1,156 @@
+"""The work of a training step, counted: what does not depend on how busy the machine is.
+
+    python -m bench.work            compares with bench/work.json
+    python -m bench.work --write    writes it, after a change that is meant
+
+For a step of each recipe, at a batch of 64 and one thread, on each CPU backend:
+- operations: calls of the contract's operations, and bytes of the arrays they are given;
+- FLOP of the matrix products;
+- passes: NumPy functions and kernels that the backend runs for them, and bytes of their arrays;
+- the most bytes that the step allocates at one time, which is held to a limit.
+And the kernels that Numba compiles for all recipes together, once for each signature.
+"""
+
+import argparse
+import importlib
+import json
+import pkgutil
+import sys
+import tracemalloc
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.floor import products
+from bench.models import BACKENDS, blank, training
+from bench.passes import Passes, counted
+from bench.recording import record_step
+from minae import recipes
+from minae.backends import PACKAGES, get_backend
+
+FILE = Path(__file__).with_name("work.json")
+BATCH_SIZE = 64
+ALLOCATED = 32 * 1024  # bytes: more is an array, not a few views and tuples
+UNITS = {
+    "operations": "calls of operations",
+    "bytes": "bytes read and written by operations",
+    "flops": "FLOP in matrix products",
+    "passes": "passes over memory",
+    "pass_bytes": "bytes in passes over memory",
+}
+
+Work = dict[str, Any]
+
+
+def count(names: tuple[str, ...] = recipes.RECIPES) -> Work:
+    """The work of each recipe on each backend, and the kernels compiled in this process."""
+    steps = {}
+    for name in names:
+        for backend in BACKENDS:
+            get_backend(backend).set_threads(1)
+            steps[f"{name}, {backend}"] = step_work(name, backend)
+    return {"steps": steps, "kernels": kernels()}
+
+
+def step_work(name: str, backend: str) -> Work:
+    """The work of one step, each kind by name; and bytes allocated."""
+    operations, nbytes, flops = Counter[str](), Counter[str](), Counter[str]()
+    for call in record_step(recipes.make(name), get_backend(backend), BATCH_SIZE):
+        operations[call.name] += 1
+        nbytes[call.name] += call.nbytes
+        flops[call.name] += sum(product.flops for product in products(call))
+    passes, allocated = inner_work(name, backend)
+    counters = (operations, nbytes, +flops, passes.calls, passes.bytes)
+    kinds = {k: dict(sorted(c.items())) for k, c in zip(UNITS, counters, strict=True)}
+    return kinds | {"allocated": allocated}
+
+
+def inner_work(name: str, backend: str) -> tuple[Passes, int]:
+    """Passes of a step after the first two, and the most bytes that the next one allocates."""
+    recipe = recipes.make(name)
+    recipe.model.bind(backend, np.float32, recipe.seed)
+    run = training(recipe, *blank(4 * BATCH_SIZE), BATCH_SIZE)
+    for _ in range(2):
+        run.step()
+    with counted() as passes:
+        run.step()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        run.step()
+        return passes, tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def kernels() -> dict[str, int]:
+    """Signatures that this process has compiled or loaded, by kernel of the Numba backend."""
+    from numba.core.dispatcher import Dispatcher
+
+    package = importlib.import_module(PACKAGES["numba"])
+    found = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for name, kernel in vars(module).items():
+            if isinstance(kernel, Dispatcher) and kernel.py_func.__module__ == module.__name__:
+                found[f"{info.name}.{name}"] = len(kernel.signatures)
+    return {name: signatures for name, signatures in sorted(found.items()) if signatures}
+
+
+# ------------------------------------------------------------------ comparison
+def rises(found: Work, recorded: Work) -> list[str]:
+    """What has risen, a sentence each, with the names of what has."""
+    sentences = []
+    for step, work in found["steps"].items():
+        before = recorded["steps"].get(step)
+        if before is None:
+            sentences.append(f"{step} is not in {FILE.name}: python -m bench.work --write.")
+            continue
+        sentences += [
+            _sentence(f"a step of {step} takes", unit, work[kind], before[kind])
+            for kind, unit in UNITS.items()
+            if sum(work[kind].values()) > sum(before[kind].values())
+        ]
+        if work["allocated"] >= ALLOCATED:
+            sentences.append(
+                f"a step of {step} allocates {work['allocated']:,} bytes, fewer than {ALLOCATED:,} "
+                "are wanted."
+            )
+    if sum(found["kernels"].values()) > sum(recorded["kernels"].values()):
+        sentences.append(
+            _sentence("Numba takes", "compiled kernels", found["kernels"], recorded["kernels"])
+        )
+    return sentences
+
+
+def _sentence(subject: str, unit: str, found: dict[str, int], before: dict[str, int]) -> str:
+    risen = {
+        name: f"{name} {before.get(name, 0):,} → {value:,}"
+        for name, value in found.items()
+        if value > before.get(name, 0)
+    }
+    return (
+        f"{subject} {sum(found.values()):,} {unit}, {sum(before.values()):,} in {FILE.name}: "
+        f"{', '.join(risen.values())}."
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--write", action="store_true", help=f"write {FILE.name}")
+    options = parser.parse_args()
+    found = count()
+    if options.write:
+        for work in found["steps"].values():
+            del work["allocated"]  # has a limit of its own
+        FILE.write_text(json.dumps(found, indent=1) + "\n")
+        return 0
+    sentences = rises(found, json.loads(FILE.read_text()))
+    print("\n".join(sentences) or f"no more work than in {FILE.name}")
+    return 1 if sentences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
