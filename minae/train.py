@@ -4,6 +4,7 @@ python -m minae.train [RECIPE] [options]; see --help and --list.
 """
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -78,12 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(recipes.summary(name))
         else:
             train(options)
+        sys.stdout.flush()
     except MinaeError as error:
         print(f"minae: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("minae: interrupted; nothing was written", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

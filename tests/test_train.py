@@ -189,6 +189,17 @@ def test_a_damaged_data_file_is_named(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_reader_that_goes_away_gets_no_traceback():
+    command = [sys.executable, "-m", "minae.train", "--list"]
+    root = Path(minae.__file__).parents[1]
+    process = subprocess.Popen(
+        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 1
+
+
 def test_command_line_and_interrupt(tmp_path):
     """As a process: exit code 130 on Ctrl-C, one sentence, nothing left behind."""
     command = [sys.executable, "-m", "minae.train", "vanilla", "--backend", "numpy"]
@@ -200,6 +211,8 @@ def test_command_line_and_interrupt(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # a shell starts background jobs with Ctrl-C ignored, and what they start inherits that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(600):  # until the unfinished run folder is there
         if any((tmp_path / "runs").glob(".*.partial")):
@@ -207,7 +220,10 @@ def test_command_line_and_interrupt(tmp_path):
         time.sleep(0.05)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert err == "minae: interrupted; nothing was written\n"
     assert list(tmp_path.iterdir()) == []
