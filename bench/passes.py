@@ -5,7 +5,7 @@ they start, and the bytes of the arrays they are given.
 """
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -17,10 +17,12 @@ PACKAGE = "minae.backends.cpu_"
 
 
 class Passes:
-    """Calls and bytes by name, `file.function`."""
+    """Calls and bytes by name, `file.function`; of kernels also the types they are called with,
+    each of which Numba compiles the kernel for."""
 
     def __init__(self) -> None:
         self.calls, self.bytes = Counter[str](), Counter[str]()
+        self.signatures: defaultdict[str, set[Any]] = defaultdict(set)
 
     def add(self, name: str, arguments: tuple[Any, ...]) -> None:
         nbytes = sum(a.nbytes for a in arguments if isinstance(a, np.ndarray))
@@ -78,8 +80,10 @@ def _counted_kernels(passes: Passes) -> Iterator[None]:
 
     def start_and_count(kernel: Any, *arguments: Any, **named: Any) -> Any:
         function = kernel.py_func
-        file = function.__module__.rpartition(".")[2]
-        passes.add(f"{file}.{function.__qualname__}", (*arguments, *named.values()))
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        given = (*arguments, *named.values())
+        passes.add(name, given)
+        passes.signatures[name].add(tuple(map(kernel.typeof_pyval, given)))
         return start(kernel, *arguments, **named)
 
     Dispatcher.__call__ = start_and_count

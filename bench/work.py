@@ -8,16 +8,14 @@ For a step of each recipe, at a batch of 64 and one thread, on each CPU backend:
 - FLOP of the matrix products;
 - passes: NumPy functions and kernels that the backend runs for them, and bytes of their arrays;
 - the most bytes that the step allocates at one time, which is held to a limit.
-And the kernels that Numba compiles for all recipes together, once for each signature.
+And the kernels that all recipes together start, once for each of the types they are compiled for.
 """
 
 import argparse
-import importlib
 import json
-import pkgutil
 import sys
 import tracemalloc
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ from bench.models import BACKENDS, blank, training
 from bench.passes import Passes, counted
 from bench.recording import record_step
 from minae import recipes
-from minae.backends import PACKAGES, get_backend
+from minae.backends import get_backend
 
 FILE = Path(__file__).with_name("work.json")
 BATCH_SIZE = 64
@@ -45,17 +43,21 @@ Work = dict[str, Any]
 
 
 def count(names: tuple[str, ...] = recipes.RECIPES) -> Work:
-    """The work of each recipe on each backend, and the kernels compiled in this process."""
-    steps = {}
+    """The work of each recipe on each backend, and the kernels that all of them need."""
+    steps: dict[str, Work] = {}
+    signatures: defaultdict[str, set[Any]] = defaultdict(set)
     for name in names:
         for backend in BACKENDS:
             get_backend(backend).set_threads(1)
-            steps[f"{name}, {backend}"] = step_work(name, backend)
-    return {"steps": steps, "kernels": kernels()}
+            steps[f"{name}, {backend}"], passes = step_work(name, backend)
+            for kernel, types in passes.signatures.items():
+                signatures[kernel] |= types
+    kernels = {kernel: len(types) for kernel, types in sorted(signatures.items())}
+    return {"steps": steps, "kernels": kernels}
 
 
-def step_work(name: str, backend: str) -> Work:
-    """The work of one step, each kind by name; and bytes allocated."""
+def step_work(name: str, backend: str) -> tuple[Work, Passes]:
+    """The work of one step, each kind by name, and bytes allocated; and its passes."""
     operations, nbytes, flops = Counter[str](), Counter[str](), Counter[str]()
     for call in record_step(recipes.make(name), get_backend(backend), BATCH_SIZE):
         operations[call.name] += 1
@@ -64,7 +66,7 @@ def step_work(name: str, backend: str) -> Work:
     passes, allocated = inner_work(name, backend)
     counters = (operations, nbytes, +flops, passes.calls, passes.bytes)
     kinds = {k: dict(sorted(c.items())) for k, c in zip(UNITS, counters, strict=True)}
-    return kinds | {"allocated": allocated}
+    return kinds | {"allocated": allocated}, passes
 
 
 def inner_work(name: str, backend: str) -> tuple[Passes, int]:
@@ -83,20 +85,6 @@ def inner_work(name: str, backend: str) -> tuple[Passes, int]:
         return passes, tracemalloc.get_traced_memory()[1] - before
     finally:
         tracemalloc.stop()
-
-
-def kernels() -> dict[str, int]:
-    """Signatures that this process has compiled or loaded, by kernel of the Numba backend."""
-    from numba.core.dispatcher import Dispatcher
-
-    package = importlib.import_module(PACKAGES["numba"])
-    found = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        for name, kernel in vars(module).items():
-            if isinstance(kernel, Dispatcher) and kernel.py_func.__module__ == module.__name__:
-                found[f"{info.name}.{name}"] = len(kernel.signatures)
-    return {name: signatures for name, signatures in sorted(found.items()) if signatures}
 
 
 # ------------------------------------------------------------------ comparison

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from operations import BACKENDS
+from comparison import BACKENDS
 
 import minae
 

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from operations import CASES, DTYPES, SEEDS, Draw, check
+from comparison import DTYPES, SEEDS, Draw, check
+from operations import CASES
 
 import minae
 from minae.backends.spec import OPERATIONS

@@ -1,25 +1,16 @@
-"""Every operation of every backend against `reference/` and against PyTorch; see operations.py."""
+"""Every operation of every backend against `reference/` and against PyTorch; see comparison.py."""
 
 import tracemalloc
 from dataclasses import replace
 
+import comparison
 import numpy as np
-import operations as table
 import pytest
+from cases_of_layers import draw_convolution
+from comparison import DTYPES, SEEDS, Draw, check, clone, parameters, ref, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from operations import (
-    CASES,
-    DTYPES,
-    SEEDS,
-    Draw,
-    check,
-    clone,
-    draw_convolution,
-    parameters,
-    ref,
-    run,
-)
+from operations import CASES, cases_of_layers, cases_of_training
 from threadpoolctl import threadpool_info
 
 from minae.backends.spec import ACTIVATIONS, OPERATIONS
@@ -87,7 +78,7 @@ def test_the_gradients_of_a_convolution_are_its_adjoints(ops, data):
     found = products(x, w, y)
     size = max(products(abs(x), abs(w), abs(y)))
     terms = max(c.w[0] * c.w[2] * c.w[3], c.w[1] * c.w[2] * c.w[3], c.y[0] * c.y[2] * c.y[3])
-    assert np.ptp(found) <= 2 * table.tolerance(draw.dtype, terms) * size
+    assert np.ptp(found) <= 2 * comparison.tolerance(draw.dtype, terms) * size
 
 
 # ------------------------------------------------------------ at the ends of the number range
@@ -96,9 +87,9 @@ def test_the_gradients_of_a_convolution_are_its_adjoints(ops, data):
 def test_activations_of_extreme_values(ops, activation, dtype):
     draw = Draw(dtype, 0)
     x = draw.array(np.stack((EXTREMES, EXTREMES[::-1])).astype(dtype))
-    forward = table.bias_activation_forward_call(draw, x, None, activation, 0.1)
+    forward = cases_of_layers.bias_activation_forward_call(draw, x, None, activation, 0.1)
     check(ops, "bias_activation_forward", forward, dtype)
-    backward = table.bias_activation_backward_call(draw, x, None, activation, 0.1)
+    backward = cases_of_layers.bias_activation_backward_call(draw, x, None, activation, 0.1)
     check(ops, "bias_activation_backward", backward, dtype)
 
 
@@ -107,10 +98,10 @@ def test_activations_of_extreme_values(ops, activation, dtype):
 def test_bce_of_extreme_values(ops, t, dtype):
     draw = Draw(dtype, 0)
     logits = EXTREMES[None].astype(dtype)
-    call = table.bce_with_logits_call(draw, logits, np.full_like(logits, t), 1.0)
+    call = cases_of_training.bce_with_logits_call(draw, logits, np.full_like(logits, t), 1.0)
     check(ops, "bce_with_logits", call, dtype)
     p = np.array([[0, 1e-30, 1e-13, 1e-5, 0.5, 1 - 1e-6, 1]], dtype)
-    call = table.bce_call(draw, p, np.full_like(p, t), 1.0)
+    call = cases_of_training.bce_call(draw, p, np.full_like(p, t), 1.0)
     check(ops, "bce", replace(call, torch=None), dtype)  # whose 1e-12 is a float32 even in float64
 
 
@@ -118,7 +109,7 @@ def test_bce_of_extreme_values(ops, t, dtype):
 def test_softmax_cross_entropy_of_extreme_values(ops, dtype):
     logits = np.stack([np.roll(EXTREMES, k) for k in range(len(EXTREMES))]).astype(dtype)
     labels = np.arange(len(logits)) % 3
-    call = table.softmax_cross_entropy_call(Draw(dtype, 0), logits, labels, 1.0)
+    call = cases_of_training.softmax_cross_entropy_call(Draw(dtype, 0), logits, labels, 1.0)
     check(ops, "softmax_cross_entropy", call, dtype)
 
 
@@ -127,7 +118,7 @@ def test_latent_codes_of_extreme_values(ops, dtype):
     log_var = np.array([[-1e4, -100.0, -20.0, -1e-30, 0.0, 20.0, 80.0]], dtype)
     for mean in (0.0, 1e-30, -1e3):
         means = np.full_like(log_var, mean)
-        call = table.gaussian_kl_call(Draw(dtype, 0), means, log_var, 1.0)
+        call = cases_of_training.gaussian_kl_call(Draw(dtype, 0), means, log_var, 1.0)
         check(ops, "gaussian_kl", replace(call, torch=None), dtype)  # PyTorch's variance is 0 here
 
 
@@ -154,13 +145,13 @@ def test_nan_is_passed_on(ops, name):
         if name == "bce":
             call = replace(call, torch=None)  # which refuses it
         watched = call.results if call.outputs else ("w",)  # without decay w leaves m and v alone
-        usual, _ = table.judges(call)
+        usual, _ = comparison.judges(call)
         for place, parameter in enumerate(parameters(name)[: len(call.arguments)]):
-            if not table.is_float(call.arguments[place]) or parameter == "lr":
+            if not comparison.is_float(call.arguments[place]) or parameter == "lr":
                 continue
             with np.errstate(all="ignore"):
-                moved, _ = table.judges(with_number(call, place, seed, 1e3))
-                judges = table.judges(with_number(call, place, seed, np.nan))
+                moved, _ = comparison.judges(with_number(call, place, seed, 1e3))
+                judges = comparison.judges(with_number(call, place, seed, np.nan))
                 found = run(ops, name, with_number(call, place, seed, np.nan))
             for result in watched:
                 matters = (moved[result] != usual[result]).any()
@@ -185,7 +176,7 @@ def test_a_second_call_allocates_nothing(ops, name, dtype):
     for seed in range(7 if "activation" in name else 4):
         draw = Draw(dtype, seed, layouts=("contiguous", "transposed"), large=True)
         call = CASES[name](draw)
-        arguments, keywords = table.filled(name, call, clone(table.arrays_of(name, call)))
+        arguments, keywords = comparison.filled(name, call, clone(comparison.arrays_of(name, call)))
         operation = getattr(ops, name)
         operation(*arguments, **keywords)
         tracemalloc.start()
@@ -295,8 +286,8 @@ def check_new(new):
 
 def check_asarray(ops):
     for dtype in (*DTYPES, np.uint8, np.int64):
-        for layout in table.LAYOUTS:
-            host = table.laid_out(np.arange(12).reshape(3, 4).astype(dtype), layout)
+        for layout in comparison.LAYOUTS:
+            host = comparison.laid_out(np.arange(12).reshape(3, 4).astype(dtype), layout)
             x = ops.asarray(host)
             assert x.dtype == dtype and x.flags.c_contiguous
             np.testing.assert_array_equal(ops.to_numpy(x), host)

@@ -23,7 +23,7 @@ RECORDED = json.loads(work.FILE.read_text())
 
 # ------------------------------------------------------------------ the gate
 def test_no_step_takes_more_work_than_recorded():
-    """In a process of its own, in which no test has compiled a kernel."""
+    """In a process of its own: it counts with one thread."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.work"], cwd=ROOT, capture_output=True, text=True
     )
@@ -125,6 +125,24 @@ def test_a_step_is_recorded_once():
     assert calls[names.index("gather")]["out"].shape == (8, 784)
 
 
+def test_kernels_are_counted_by_type():
+    """Whether they were compiled in this process or before."""
+    ops, value = get_backend("numba"), np.zeros(1)
+    y, t, double = np.ones((3, 4), np.float32), np.ones((3, 4), np.float32), np.ones((3, 4))
+
+    def three_types():
+        ops.l1(y, t, 1.0, value=value, dy=None)
+        ops.l1(y, t, 1.0, value=value, dy=y.copy())
+        ops.l1(double, double, 1.0, value=value, dy=None)
+
+    three_types()
+    with counted() as passes:
+        three_types()
+        three_types()
+    assert passes.calls["losses._l1"] == 6
+    assert len(passes.signatures["losses._l1"]) == 3
+
+
 def test_passes_of_an_operation():
     """One for a fused kernel; in NumPy one for each function, ufuncs' methods too."""
     y, t, dy = (np.ones((64, 784), np.float32) for _ in range(3))
@@ -162,7 +180,7 @@ def test_allocation_is_counted(monkeypatch):
 
 def test_more_passes_are_counted(monkeypatch):
     """A loss that goes over its arrays once more."""
-    before = work.step_work("tanh", "numpy")
+    before, _ = work.step_work("tanh", "numpy")
     multiply = numpy_losses.mse
 
     def slower(y, t, scale, *, value, dy):
@@ -170,7 +188,7 @@ def test_more_passes_are_counted(monkeypatch):
         numpy_losses.np.multiply(dy, 1, out=dy)
 
     monkeypatch.setattr(get_backend("numpy"), "mse", slower)
-    after = work.step_work("tanh", "numpy")
+    after, _ = work.step_work("tanh", "numpy")
     sentences = work.rises(
         {"steps": {"tanh, numpy": after}, "kernels": {}},
         {"steps": {"tanh, numpy": before}, "kernels": {}},

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from bench.timing import Contender, alternate
+from bench.timing import Contender, Timing, alternate
 from minae.backends import get_backend
 from minae.backends.spec import Array
 from minae.errors import MinaeError
@@ -42,13 +42,10 @@ def check(rungs: list[Rung]) -> None:
                 raise MinaeError(f"the rung {rung.name!r} computes something else than the last")
 
 
-def milliseconds(
-    rungs: list[Rung], threads: int, rounds: int = ROUNDS, turn: float = TURN
-) -> list[float]:
-    """Median time of each rung for the whole batch, all in turns."""
+def timed(rungs: list[Rung], threads: int, rounds: int, turn: float) -> Timing:
+    """All rungs in turns."""
     contenders = [Contender(rung.name, rung.run, set_threads) for rung in rungs]
-    timing = alternate(contenders, threads=threads, rounds=rounds, turn=turn, settle=SETTLE)
-    return [timing.ms(rung.name) / rung.part for rung in rungs]
+    return alternate(contenders, threads=threads, rounds=rounds, turn=turn, settle=SETTLE)
 
 
 def set_threads(threads: int) -> None:
@@ -63,7 +60,7 @@ def table(title: str, rungs: list[Rung], times: list[float]) -> str:
     lines.append("|---|---:|---:|---:|")
     for i, (rung, ms) in enumerate(zip(rungs, times, strict=True)):
         step, whole = times[max(i - 1, 0)] / ms, times[0] / ms
-        note = f" (from {rung.part:.3g} of the batch)" if rung.part < 1 else ""
+        note = f" (timed on 1/{1 / rung.part:.0f} of the batch)" if rung.part < 1 else ""
         lines.append(f"| {i + 1}. {rung.name}{note} | {ms:.3g} | {step:.1f} | {whole:.1f} |")
     return "\n".join(lines) + "\n"
 
@@ -75,4 +72,8 @@ def run(threads: int, rounds: int = ROUNDS, turn: float = TURN) -> None:
     for ladder in (output_layer, first_convolution):
         rungs = ladder.rungs(threads)
         check(rungs)
-        print(table(ladder.TITLE, rungs, milliseconds(rungs, threads, rounds, turn)), flush=True)
+        timing = timed(rungs, threads, rounds, turn)
+        times = [timing.ms(rung.name) / rung.part for rung in rungs]
+        print(table(ladder.TITLE, rungs, times), flush=True)
+        if timing.disturbed:
+            print(f"{timing} by other work on this machine\n")

@@ -17,7 +17,7 @@ from bench.models import BACKENDS
 from bench.operations import of_layers, of_training
 from bench.operations.case import Case, Draw
 from bench.recording import Call
-from bench.timing import Contender, alternate
+from bench.timing import Contender, Timing, alternate
 from minae.backends import get_backend
 
 TURN, SETTLE, ROUNDS = 0.02, 0.02, 5
@@ -36,20 +36,24 @@ def run(threads: int, rounds: int = ROUNDS, turn: float = TURN) -> None:
     print(f"| {'operation':<25} | {'of':<32} | " + " | ".join(f"{n + ', µs':>11}" for n in names)
           + " | by     | PyTorch / numba |")  # fmt: skip
     print(f"|{'-' * 27}|{'-' * 34}|" + "|".join(4 * ["-" * 13]) + f"|{'-' * 8}|{'-' * 17}|")
+    disturbed = 0
     for case in cases():
-        us, by = microseconds(case, threads, rounds, turn)
+        us, by, timing = microseconds(case, threads, rounds, turn)
+        disturbed += timing.disturbed
         times = " | ".join(f"{us[name]:11.1f}" for name in names)
         ratio = us["PyTorch"] / us["numba"]
         print(
             f"| {case.operation:<25} | {case.sizes:<32} | {times} | {by} | {ratio:15.2f} |",
             flush=True,
         )
+    if disturbed:
+        print(f"{disturbed} turns disturbed by other work on this machine")
 
 
 def microseconds(
     case: Case, threads: int, rounds: int, turn: float
-) -> tuple[dict[str, float], str]:
-    """Median time of the call by contender and of its bound, and the bound's kind."""
+) -> tuple[dict[str, float], str, Timing]:
+    """Median time of the call by contender and of its bound, the bound's kind, and the timing."""
     set_threads = get_backend("numpy").set_threads
     contenders = [
         Contender(name, lambda name=name: case.run(name), get_backend(name).set_threads)
@@ -70,7 +74,8 @@ def microseconds(
         [*contenders, *bounds.values()], threads=threads, rounds=rounds, turn=turn, settle=SETTLE
     )
     times = {name: 1e3 * timing.ms(name) for name in timing.turns}
-    return times | {"bound": min(times[name] for name in bounds)}, "GEMM  " if wanted else "memory"
+    times["bound"] = min(times[name] for name in bounds)
+    return times, "GEMM  " if wanted else "memory", timing
 
 
 def copies(nbytes: int) -> tuple[Callable[[], object], Callable[[], object]]:

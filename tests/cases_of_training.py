@@ -1,0 +1,462 @@
+"""The case table: losses, sampling, optimizers, batches and random numbers; see comparison.py."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from comparison import (
+    Call,
+    Draw,
+    case,
+    gradients,
+    in_double,
+    ref,
+)
+from torch.distributions import Normal, kl_divergence
+
+from minae.backends.spec import Array
+
+
+# ------------------------------------------------------------ losses.py
+def torch_loss(loss: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """(value, gradient) of scale · loss(y, t): the upstream gradient of the loss is scale."""
+
+    def judge(y: Any, t: Any, scale: float) -> Any:
+        upstream = torch.tensor(scale, dtype=y.dtype)
+        return scale * loss(y, t), gradients(lambda y: loss(y, t), upstream, y)
+
+    return judge
+
+
+@case
+def bce_with_logits(d: Draw) -> Call:
+    shape = d.pick((d.matrix, d.image))()
+    return bce_with_logits_call(d, d.array(2 * d.normal(shape)), d.uniform(0, 1, shape), d.scale())
+
+
+def bce_with_logits_call(d: Draw, logits: Array, t: Array, scale: float) -> Call:
+    def size(a: Array, t: Array, scale: float) -> Any:
+        e = np.exp(-np.abs(a))
+        p = np.where(a > 0, 1, e) / (1 + e)
+        terms = np.maximum(a, 0) + np.abs(a) * t + np.log1p(e) + np.abs(a) * e
+        return scale * terms.sum(), scale * (p + np.abs(a) * p * (1 - p) + t)
+
+    return Call(
+        (logits, t, scale),
+        {"value": d.value(), "dlogits": d.out(logits.shape)},
+        ref.bce_with_logits,
+        torch_loss(lambda a, t: F.binary_cross_entropy_with_logits(a, t, reduction="sum")),
+        size,
+        terms=logits.size,
+        in_place=(("dlogits", "logits"),),
+        optional=("dlogits",),
+    )
+
+
+@case
+def bce(d: Draw) -> Call:
+    shape = d.pick((d.matrix, d.image))()
+    return bce_call(d, d.uniform(0.02, 0.98, shape), d.uniform(0, 1, shape), d.scale())
+
+
+def bce_call(d: Draw, p: Array, t: Array, scale: float) -> Call:
+    def size(p: Array, t: Array, scale: float) -> Any:
+        value, _ = ref.bce(p, t, scale)  # a sum of positive terms
+        return value, scale * (p + t) / np.maximum(p * (1 - p), 1e-12)
+
+    return Call(
+        (p, t, scale),
+        {"value": d.value(), "dp": d.out(p.shape)},
+        ref.bce,
+        torch_loss(lambda p, t: F.binary_cross_entropy(p, t, reduction="sum")),
+        size,
+        terms=p.size,
+        optional=("dp",),
+    )
+
+
+def draw_targets(d: Draw) -> tuple[Array, Array, float]:
+    """y, t and scale; y and t are equal here and there, and elsewhere apart by 0.1 or more."""
+    shape = d.pick((d.matrix, d.image))()
+    t = d.normal(shape)
+    equal = d.rng.random(shape) < 0.1
+    return d.array(np.where(equal, t, t + d.away_from_zero(shape))), t, d.scale()
+
+
+@case
+def mse(d: Draw) -> Call:
+    y, t, scale = draw_targets(d)
+    return Call(
+        (y, t, scale),
+        {"value": d.value(), "dy": d.out(y.shape)},
+        ref.mse,
+        torch_loss(lambda y, t: F.mse_loss(y, t, reduction="sum")),
+        lambda y, t, scale: ref.mse(np.abs(y), -np.abs(t), scale),
+        terms=y.size,
+        optional=("dy",),
+    )
+
+
+@case
+def l1(d: Draw) -> Call:
+    y, t, scale = draw_targets(d)
+    return Call(
+        (y, t, scale),
+        {"value": d.value(), "dy": d.out(y.shape)},
+        ref.l1,
+        torch_loss(lambda y, t: F.l1_loss(y, t, reduction="sum")),
+        lambda y, t, scale: ref.l1(np.abs(y), -np.abs(t), scale),
+        terms=y.size,
+        optional=("dy",),
+    )
+
+
+# ------------------------------------------------------------ gaussian_kl.py
+def draw_latent(d: Draw) -> tuple[Array, Array]:
+    """mean and log_var, (N, Z) each, that may be the halves of one array."""
+    shape = d.matrix()
+    mean, log_var = d.rng.normal(0, 1, shape), d.rng.uniform(-4, 2, shape)
+    return d.halves(mean.astype(d.dtype), log_var.astype(d.dtype))
+
+
+@case
+def gaussian_kl(d: Draw) -> Call:
+    mean, log_var = draw_latent(d)
+    return gaussian_kl_call(d, mean, log_var, d.scale())
+
+
+def gaussian_kl_call(d: Draw, mean: Array, log_var: Array, scale: float) -> Call:
+    def divergence(mean: Any, log_var: Any) -> Any:
+        q = Normal(mean, torch.exp(log_var / 2), validate_args=False)
+        p = Normal(torch.zeros_like(mean), torch.ones_like(mean))
+        return kl_divergence(q, p).sum()
+
+    def judge(mean: Any, log_var: Any, scale: float) -> Any:
+        upstream = torch.tensor(scale, dtype=mean.dtype)
+        found = gradients(divergence, upstream, mean, log_var)
+        return scale * divergence(mean, log_var), *found
+
+    def size(mean: Array, log_var: Array, scale: float) -> Any:
+        var = np.exp(log_var) * (1 + np.abs(log_var))
+        value = 0.5 * scale * np.sum(mean**2 + var + 1 + np.abs(log_var))
+        return value, scale * np.abs(mean), 0.5 * scale * (var + 1)
+
+    dmean, dlog_var = d.out_halves(*mean.shape)
+    return Call(
+        (mean, log_var, scale),
+        {"value": d.value(), "dmean": dmean, "dlog_var": dlog_var},
+        ref.gaussian_kl,
+        judge,
+        size,
+        terms=mean.size,
+        optional=("dmean", "dlog_var"),
+    )
+
+
+# ------------------------------------------------------------ softmax_cross_entropy.py
+@case
+def softmax_cross_entropy(d: Draw) -> Call:
+    N, classes = d.matrix()
+    logits = d.array(3 * d.normal((N, classes)))
+    return softmax_cross_entropy_call(d, logits, d.integers(classes, (N,)), d.scale())
+
+
+def softmax_cross_entropy_call(d: Draw, logits: Array, labels: Array, scale: float) -> Call:
+    def size(logits: Array, labels: Array, scale: float) -> Any:
+        n = np.arange(len(labels))
+        below = logits.max(axis=1, keepdims=True) - logits  # (N, classes), >= 0
+        s = np.exp(-below).sum(axis=1, keepdims=True)  # (N, 1)
+        dlogits = scale * (1 + below) * np.exp(-below) / s
+        dlogits[n, labels] += scale
+        return scale * np.sum(1 + np.log(s[:, 0]) + below[n, labels]), dlogits
+
+    return Call(
+        (logits, labels, scale),
+        {"value": d.value(), "dlogits": d.out(logits.shape)},
+        ref.softmax_cross_entropy,
+        torch_loss(lambda a, labels: F.cross_entropy(a, labels, reduction="sum")),
+        size,
+        terms=len(labels) + 2 * logits.shape[1],
+        optional=("dlogits",),
+    )
+
+
+# ------------------------------------------------------------ reparameterization.py
+@case
+def reparameterize_forward(d: Draw) -> Call:
+    mean, log_var = draw_latent(d)
+
+    def size(mean: Array, log_var: Array, eps: Array) -> Array:
+        return np.abs(mean) + (1 + np.abs(log_var)) * np.exp(log_var / 2) * np.abs(eps)
+
+    return Call(
+        (mean, log_var, d.normal(mean.shape)),
+        {"out": d.out(mean.shape)},
+        ref.reparameterize_forward,
+        lambda mean, log_var, eps: mean + torch.exp(log_var / 2) * eps,
+        size,
+    )
+
+
+@case
+def reparameterize_backward(d: Draw) -> Call:
+    mean, log_var = draw_latent(d)
+    accumulate = d.each((False, True))
+    dmean, dlog_var = d.out_halves(*mean.shape)
+    if accumulate:
+        dmean[...] = d.rng.normal(size=mean.shape)
+        dlog_var[...] = d.rng.normal(size=mean.shape)
+    before = (in_double(dmean), in_double(dlog_var)) if accumulate else (0.0, 0.0)
+
+    def reference(*arguments: Array) -> Any:
+        found = ref.reparameterize_backward(*arguments)
+        return before[0] + found[0], before[1] + found[1]
+
+    def judge(dz: Any, log_var: Any, eps: Any) -> Any:
+        found = gradients(lambda m, v: m + torch.exp(v / 2) * eps, dz, mean, log_var)
+        return before[0] + found[0].numpy(), before[1] + found[1].numpy()
+
+    def size(dz: Array, log_var: Array, eps: Array) -> Any:
+        dmean, dlog_var = ref.reparameterize_backward(np.abs(dz), log_var, np.abs(eps))
+        dlog_var = (1 + np.abs(log_var)) * dlog_var
+        return np.abs(before[0]) + dmean, np.abs(before[1]) + dlog_var
+
+    return Call(
+        (d.normal(mean.shape), log_var, d.normal(mean.shape)),
+        {"dmean": dmean, "dlog_var": dlog_var},
+        reference,
+        judge,
+        size,
+        options={"accumulate": accumulate},
+    )
+
+
+# ------------------------------------------------------------ sgd.py, adam.py, …
+def draw_weights(d: Draw) -> tuple[Array, Array]:
+    """w and dw, with no dw so small that weight decay cancels it."""
+    P = d.length()
+    sign = d.rng.choice([-1.0, 1.0], P)
+    dw = d.array((sign * d.rng.uniform(0.2, 2, P)).astype(d.dtype))
+    return d.state(d.rng.normal(size=P)), dw
+
+
+def torch_step(
+    optimizer: Callable[..., Any], w: Any, dw: Any, state: dict[str, Any], **options: Any
+) -> tuple[Any, ...]:
+    """(w, the arrays of the state) after one step of a PyTorch optimizer from this state."""
+    parameter = torch.nn.Parameter(w.detach().clone())
+    parameter.grad = dw.detach()
+    stepping = optimizer([parameter], **options)
+    stepping.state[parameter].update({n: s.detach().clone() for n, s in state.items()})
+    stepping.step()
+    after = stepping.state[parameter]
+    return parameter, *(after.get(n) for n in state if n != "step")
+
+
+@case
+def sgd(d: Draw) -> Call:
+    w, dw = draw_weights(d)
+    momentum, nesterov = d.each(((0.0, False), (0.9, False), (0.9, True)))
+    decay, lr = d.pick((0.0, 0.01)), d.number(d.rng.uniform(0.01, 0.5))
+
+    def reference(w: Array, dw: Array, velocity: Array, lr: Array, *_: Any) -> Any:
+        return ref.sgd(w, dw, velocity, lr[0], momentum, decay, nesterov)
+
+    def judge(w: Any, dw: Any, velocity: Any, *_: Any) -> Any:  # keeps none without momentum
+        options = {"momentum": momentum, "weight_decay": decay, "nesterov": nesterov}
+        state = {"momentum_buffer": velocity}
+        w, velocity = torch_step(torch.optim.SGD, w, dw, state, lr=float(lr[0]), **options)
+        return w, velocity if momentum else None
+
+    return Call(
+        (w, dw, d.state(d.rng.normal(size=w.size)), lr, momentum, decay, nesterov),
+        {},
+        reference,
+        judge,
+        lambda w, dw, velocity, lr, *_: reference(*map(np.abs, (w, dw, velocity)), -lr),
+        updated=("w", "velocity"),
+    )
+
+
+def adam_call(d: Draw, reference: Any, optimizer: Any) -> Call:
+    w, dw = draw_weights(d)
+    step = d.number(d.pick((0, 1, 10, 1000)), np.int64)
+    first = 0.0 if step[0] == 0 else 1.0
+    m = d.state(first * d.rng.normal(size=w.size))
+    v = d.state(first * d.rng.uniform(0.1, 2, w.size))
+    lr, decay = d.number(d.rng.uniform(1e-3, 0.1)), d.pick((0.0, 0.01))
+    (beta1, beta2), eps = d.pick(((0.9, 0.999), (0.5, 0.9))), d.pick((1e-8, 1e-3))
+
+    def answer(w: Array, dw: Array, m: Array, v: Array, step: Array, lr: Array, *_: Any) -> Any:
+        return reference(w, dw, m, v, int(step[0]), lr[0], beta1, beta2, eps, decay)
+
+    def judge(w: Any, dw: Any, m: Any, v: Any, *_: Any) -> Any:
+        state = {"step": torch.tensor(float(step[0])), "exp_avg": m, "exp_avg_sq": v}
+        options = {"lr": float(lr[0]), "betas": (beta1, beta2), "eps": eps, "weight_decay": decay}
+        return torch_step(optimizer, w, dw, state, **options)
+
+    return Call(
+        (w, dw, m, v, step, lr, beta1, beta2, eps, decay),
+        {},
+        answer,
+        judge,
+        lambda w, dw, m, v, step, lr, *_: answer(*map(np.abs, (w, dw, m, v)), step, -lr),
+        updated=("w", "m", "v"),
+    )
+
+
+@case
+def adam(d: Draw) -> Call:
+    return adam_call(d, ref.adam, torch.optim.Adam)
+
+
+@case
+def adamw(d: Draw) -> Call:
+    return adam_call(d, ref.adamw, torch.optim.AdamW)
+
+
+@case
+def rmsprop(d: Draw) -> Call:
+    w, dw = draw_weights(d)
+    v = d.state(d.pick((0.0, 1.0)) * d.rng.uniform(0.1, 2, w.size))
+    lr, decay = d.number(d.rng.uniform(1e-3, 0.1)), d.pick((0.0, 0.01))
+    alpha, eps = d.pick((0.99, 0.9)), d.pick((1e-8, 1e-3))
+
+    def reference(w: Array, dw: Array, v: Array, lr: Array, *_: Any) -> Any:
+        return ref.rmsprop(w, dw, v, lr[0], alpha, eps, decay)
+
+    def judge(w: Any, dw: Any, v: Any, *_: Any) -> Any:
+        options = {"lr": float(lr[0]), "alpha": alpha, "eps": eps, "weight_decay": decay}
+        state = {"step": torch.tensor(0.0), "square_avg": v}
+        return torch_step(torch.optim.RMSprop, w, dw, state, **options)
+
+    return Call(
+        (w, dw, v, lr, alpha, eps, decay),
+        {},
+        reference,
+        judge,
+        lambda w, dw, v, lr, *_: reference(*map(np.abs, (w, dw, v)), -lr),
+        updated=("w", "v"),
+    )
+
+
+@case
+def clip_by_norm(d: Draw) -> Call:
+    dw = d.state(d.rng.normal(size=d.length()))
+    longest = float(np.linalg.norm(dw)) * d.each((0.5, 2.0))
+
+    def reference(dw: Array, longest: float) -> Any:
+        dw, norm = ref.clip_by_norm(dw, longest)
+        return norm, dw
+
+    def judge(dw: Any, longest: float) -> Any:
+        parameter = torch.nn.Parameter(torch.empty_like(dw))
+        parameter.grad = dw.detach().clone()
+        norm = torch.nn.utils.clip_grad_norm_([parameter], longest)
+        return norm, parameter.grad
+
+    return Call(
+        (dw, longest), {"norm": d.value()}, reference, judge, terms=dw.size, updated=("dw",)
+    )
+
+
+# ------------------------------------------------------------ gather.py
+@case
+def gather(d: Draw) -> Call:
+    M, D = d.matrix()
+    kind = d.each(("uint8", "same", "float32", "float64"))
+    kind = d.dtype if kind == "same" else np.dtype(kind)
+    scale, shift = d.pick(((1.0, 0.0), (1 / 255, 0.0), (2.0, -1.0)))
+    values = d.rng.integers(256, size=(M, D)) if kind == np.uint8 else d.rng.normal(size=(M, D))
+    indices = d.integers(M, (d.matrix()[0],))
+
+    def reference(source: Array, indices: Array, scale: float, shift: float) -> Array:
+        return ref.gather(source, indices, scale, shift)
+
+    return Call(
+        (d.array(values.astype(kind)), indices, scale, shift),
+        {"out": d.out((indices.size, D))},
+        reference,
+        lambda source, indices, *_: source.to(torch_dtype(d))[indices] * scale + shift,
+        lambda source, indices, *_: reference(np.abs(source), indices, scale, abs(shift)),
+    )
+
+
+def torch_dtype(d: Draw) -> Any:
+    return torch.float32 if d.dtype == np.float32 else torch.float64
+
+
+@case
+def take(d: Draw) -> Call:
+    source = d.integers(2**60, (d.length(),)) - 2**59
+    indices = d.integers(source.size, (d.length(),))
+    outputs = {"out": d.out(indices.shape, np.int64)}
+    return Call((source, indices), outputs, ref.take, torch.take, terms=None)
+
+
+@case
+def one_hot(d: Draw) -> Call:
+    N, classes = d.matrix()
+    return Call(
+        (d.integers(classes, (N,)),),
+        {"out": d.out((N, classes))},
+        lambda labels: ref.one_hot(labels, classes),
+        lambda labels: F.one_hot(labels, classes),
+        terms=None,
+    )
+
+
+# ------------------------------------------------------------ philox.py
+KEYS = (0, 1, 2**32 - 1, 2**32, 0x299F31D0_A4093822, 2**64 - 1)
+WORDS = (0, 1, 0x13198A2E, 2**31, 2**32 - 1)
+
+
+def draw_stream(d: Draw) -> tuple[int, int, Array, Array, int]:
+    """seed, purpose, step, rows, D. Rows and steps count modulo 2³², on either side of 0."""
+    N, D = d.matrix()
+    rows = d.rng.integers(-(2**40), 2**40, N)
+    rows[0] = d.pick(WORDS)
+    step = d.number(d.pick((*WORDS, 2**32 + 3, -1)), np.int64)
+    return d.pick(KEYS), d.pick(WORDS), step, d.array(rows), D
+
+
+def random_call(d: Draw, reference: Any, dtype: Any, *more: float, **limits: Any) -> Call:
+    *arguments, D = draw_stream(d)
+
+    def answer(seed: int, purpose: int, step: Array, rows: Array, *more: float) -> Array:
+        return reference(seed, purpose, int(step[0]), rows, *more, D)
+
+    out = d.out((arguments[3].size, D), dtype)
+    return Call((*arguments, *more), {"out": out}, answer, **limits)
+
+
+@case
+def random_uint32(d: Draw) -> Call:
+    return random_call(d, ref.random_uint32, np.uint32, terms=None)
+
+
+@case
+def random_uniform(d: Draw) -> Call:
+    return random_call(d, ref.random_uniform, d.dtype, terms=None)
+
+
+@case
+def random_normal(d: Draw) -> Call:
+    def radius(seed: int, purpose: int, step: Array, rows: Array) -> Array:
+        """√(-2 ln u), whose product with a cosine or sine a normal is."""
+        D = call.outputs["out"].shape[1]
+        u = ref.random_uniform(seed, purpose, int(step[0]), rows, D + D % 2)
+        return np.repeat(np.sqrt(-2 * np.log(u[:, 0::2])), 2, axis=1)[:, :D]
+
+    call = random_call(d, ref.random_normal, d.dtype, size=radius)
+    return call
+
+
+@case
+def random_bernoulli(d: Draw) -> Call:
+    keep = d.pick((0.0, 0.5, 0.8, 1.0, "a drawn u"))
+    if keep == "a drawn u":  # which is not below itself
+        keep = float(ref.random_uniform(0, 0, 0, np.zeros(1, np.int64), 1)[0, 0])
+    return random_call(d, ref.random_bernoulli, d.dtype, keep, terms=None)
