@@ -19,19 +19,19 @@ HEAVY = {"numba", "cupy", "torch", "matplotlib"}
 
 # ------------------------------------------------------------ signatures
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_signature_is_that_of_the_contract(ops, name):
+def test_signature_is_that_of_the_contract(package, name):
     """Names, order, kinds, defaults and annotations."""
     wanted = inspect.signature(getattr(Backend, name))
     wanted = wanted.replace(parameters=list(wanted.parameters.values())[1:])  # without self
-    assert inspect.signature(getattr(ops, name)) == wanted
+    assert inspect.signature(getattr(package, name)) == wanted
 
 
-def test_a_backend_exports_the_operations_and_its_name_and_nothing_else(ops):
+def test_a_backend_exports_the_operations_and_its_name_and_nothing_else(package):
     exported = {*OPERATIONS, "name"}
-    public = {n for n, x in vars(ops).items() if n[0] != "_" and not inspect.ismodule(x)}
-    assert set(ops.__all__) == exported
+    public = {n for n, x in vars(package).items() if n[0] != "_" and not inspect.ismodule(x)}
+    assert set(package.__all__) == exported
     assert public == exported
-    assert ops.name == ops.__name__.rpartition("_")[2]
+    assert package.name == package.__name__.rpartition("_")[2]
 
 
 # ------------------------------------------------------------ imports
