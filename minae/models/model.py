@@ -74,8 +74,12 @@ class Model:
         images and labels as `device_images` and `device_labels` give them; rows: int64 (N,) on the
         device.
         """
+        self.ops.copy(rows, out=cache.batch.rows)
+        self.gather(images, labels, cache)
+
+    def gather(self, images: Array, labels: Array | None, cache: Cache) -> None:
+        """Fill the cache with the samples of its own rows; see `load`."""
         ops = self.ops
-        ops.copy(rows, out=cache.batch.rows)
         low, high = self.pixel_range
         scale = (high - low) / (255 if images.dtype == np.uint8 else 1)
         ops.gather(images, cache.batch.rows, scale, low, out=cache.pixels)

@@ -1,5 +1,6 @@
 """Arrays live in host memory, as in the NumPy backend: its functions serve as they are."""
 
+from minae.backends.cpu_numba.threads import set_threads
 from minae.backends.cpu_numpy.arrays import (
     add,
     asarray,
@@ -7,7 +8,6 @@ from minae.backends.cpu_numpy.arrays import (
     device_name,
     empty,
     record,
-    set_threads,
     to_numpy,
     zeros,
 )
