@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import types
 from collections.abc import Callable
 from functools import cached_property
@@ -183,6 +184,14 @@ class Stream:
         State.synchronizations += 1
 
 
+class Event:
+    def record(self, stream: Stream) -> None:
+        self.seconds = time.perf_counter()
+
+    def synchronize(self) -> None:
+        State.synchronizations += 1
+
+
 class Graph:
     """What was queued during a capture, with the arguments of then."""
 
@@ -286,6 +295,8 @@ def module() -> types.ModuleType:
     properties = {"name": b"a processor in place of a GPU", "totalGlobalMem": State.memory}
     cupy.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]
         Stream=Stream,
+        Event=Event,
+        get_elapsed_time=lambda a, b: 1e3 * (b.seconds - a.seconds),
         Device=lambda: types.SimpleNamespace(id=0),
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         nvrtc=types.SimpleNamespace(getVersion=lambda: (12, 9)),

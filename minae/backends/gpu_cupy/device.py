@@ -69,6 +69,17 @@ def synchronize() -> None:
     _stream.synchronize()
 
 
+def milliseconds(step: Callable[[], object], steps: int) -> float:
+    """Time of a step by CUDA events around so many."""
+    begin, end = cupy.cuda.Event(), cupy.cuda.Event()
+    begin.record(_stream)
+    for _ in range(steps):
+        step()
+    end.record(_stream)
+    end.synchronize()
+    return float(cupy.cuda.get_elapsed_time(begin, end)) / steps
+
+
 def name() -> str:
     """The card's name and its memory."""
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
