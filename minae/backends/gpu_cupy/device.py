@@ -6,7 +6,7 @@ use, once for each dtype, and kept on disk by CuPy. All memory comes from CuPy's
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -181,8 +181,11 @@ def record(run: Callable[[], None], keep: Any) -> Callable[[], None]:
         _stream.begin_capture()
         try:
             run()
-        finally:
-            graph = _stream.end_capture()
+        except BaseException:
+            with suppress(Exception):  # CUDA ends a broken capture with an error of its own
+                _stream.end_capture()
+            raise
+        graph = _stream.end_capture()
 
     def replay(keep: Any = keep) -> None:
         graph.launch(_stream)
