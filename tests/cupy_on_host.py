@@ -30,7 +30,7 @@ MARGIN = 64  # bytes on either side of an allocation, full of NaN
 
 KERNEL = re.compile(r"CUDA_KERNEL void\s+(?:__launch_bounds__\(\d+\)\s*)?(\w+)\(([^)]*)\)")
 SCALARS = {"int": "i4", "unsigned int": "u4", "long long": "i8", "double": "f8", "float": "f4"}
-POINTED = SCALARS | {"unsigned char": "u1", "unsigned long long": "u8"}
+POINTED = SCALARS | {"unsigned char": "u1", "unsigned short": "u2", "unsigned long long": "u8"}
 
 
 class State:

@@ -36,7 +36,7 @@ def ops():
 
 
 # ------------------------------------------------------------ arrays
-@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int32", "int64", "uint32"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "uint16", "int32", "int64"])
 def test_arrays_there_and_back(ops, dtype):
     for layout in comparison.LAYOUTS:
         host = comparison.laid_out(np.arange(24).reshape(2, 3, 4).astype(dtype), layout)
@@ -44,10 +44,13 @@ def test_arrays_there_and_back(ops, dtype):
         assert gpu.device().is_array(x) and x.dtype == dtype and x.flags.c_contiguous
         assert ops.asarray(x) is x
         np.testing.assert_array_equal(ops.to_numpy(x), host)
-        if dtype != "int32":  # which minae has of argmax only, and never a view of
-            for view, wanted in ((x.T, host.T), (x[::-1], host[::-1]), (x[:, 1:], host[:, 1:])):
-                np.testing.assert_array_equal(ops.to_numpy(view), wanted)
-                np.testing.assert_array_equal(ops.to_numpy(ops.asarray(view)), wanted)
+        for view, wanted in (
+            (x.T, host.T),
+            (x[:, 1:], host[:, 1:]),
+            (x[:, :, ::2], host[:, :, ::2]),
+        ):
+            np.testing.assert_array_equal(ops.to_numpy(view), wanted)
+            np.testing.assert_array_equal(ops.to_numpy(ops.asarray(view)), wanted)
     assert not ops.to_numpy(ops.zeros((5, 7), dtype)).any()
     assert ops.empty((5, 7), dtype).shape == (5, 7)
     as_double = ops.asarray(x, np.float64)

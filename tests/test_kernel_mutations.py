@@ -76,6 +76,12 @@ FAULTS = {
     "momentum": ("sgd", "g + momentum * v : v", "v : v"),
     "norm in float32": ("clip_by_norm", "sqrt(total)", "total"),
     "index": ("gather", "indices[i / D] * D", "(i / D) * D"),
+    "nonzeros of another sample": ("sparse_matmul", "starts[m + 1]", "starts[m + 2]"),
+    "no barrier before the nonzeros": (
+        "sparse_weight_gradient",
+        "= shift;\n    __syncthreads();",
+        "= shift;",
+    ),
     "rounds": ("random_uint32", "round < 10", "round < 9"),
     "key": ("random_uint32", "k1 += 0xBB67AE85u", "k1 += 0xBB67AE84u"),
     "sine and cosine": ("random_normal", "cos(angle) : sin(angle)", "sin(angle) : cos(angle)"),

@@ -51,6 +51,7 @@ from minae.backends.gpu_cupy.reparameterization import (
 from minae.backends.gpu_cupy.rmsprop import rmsprop
 from minae.backends.gpu_cupy.sgd import sgd
 from minae.backends.gpu_cupy.softmax_cross_entropy import softmax_cross_entropy
+from minae.backends.gpu_cupy.sparse import sparse_matmul, sparse_pays, sparse_weight_gradient
 
 name: str = "cupy"
 
@@ -99,6 +100,9 @@ __all__ = [
     "set_threads",
     "sgd",
     "softmax_cross_entropy",
+    "sparse_matmul",
+    "sparse_pays",
+    "sparse_weight_gradient",
     "take",
     "to_numpy",
     "upsample2d_backward",

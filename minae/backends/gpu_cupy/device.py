@@ -25,6 +25,7 @@ C_TYPES = {
     "float32": "float",
     "float64": "double",
     "uint8": "unsigned char",
+    "uint16": "unsigned short",
     "int32": "int",
     "uint32": "unsigned int",
     "int64": "long long",

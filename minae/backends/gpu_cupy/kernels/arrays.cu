@@ -20,6 +20,7 @@ static inline __device__ void copy_strided(const T *x, T *y, int n, int n1, int 
         copy_strided(x, y, n, n1, n2, n3, x0, x1, x2, x3, y0, y1, y2, y3);                        \
     }
 COPY(copy_1, unsigned char)
+COPY(copy_2, unsigned short)
 COPY(copy_4, unsigned int)
 COPY(copy_8, unsigned long long)
 
