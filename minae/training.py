@@ -1,5 +1,6 @@
 """The training loop: order of the samples, one step, averages over an epoch."""
 
+from functools import partial
 from math import isfinite
 
 import numpy as np
@@ -44,6 +45,7 @@ class Training:
         self.epoch, self._start = 0, 0
         self._caches: dict[int, Cache] = {}
         self._order = self._new_order()
+        self._zero = model.ops.zeros((1,), np.float64)
         optimizer.bind(model.parameters)
 
     @property
@@ -62,16 +64,26 @@ class Training:
             self._order = self._new_order()
         stop = min(self._start + self.batch_size, self.samples)
         cache = self._cache(stop - self._start)
-        self.model.load(self.images, self.labels, self._order[self._start : stop], cache)
-        self.model.forward(cache)
-        self.model.backward(cache)
-        self.optimizer.step()
-        for name, value in cache.values.items():
-            self.model.ops.add(cache.totals[name], value, out=cache.totals[name])
+        self.model.ops.copy(self._order[self._start : stop], out=cache.batch.rows)
+        self.optimizer.begin_step()
+        if cache.replay is None:
+            self._compute(cache)  # makes scratch space and kernels for what is then recorded
+            cache.replay = self.model.ops.record(partial(self._compute, cache))
+        else:
+            cache.replay()
         cache.batches += 1
         self._start = stop
         self.last = cache
         return cache
+
+    def _compute(self, cache: Cache) -> None:
+        """What the device does for the batch of cache.batch.rows: a GPU records and replays it."""
+        self.model.gather(self.images, self.labels, cache)
+        self.model.forward(cache)
+        self.model.backward(cache)
+        self.optimizer.apply()
+        for name, value in cache.values.items():
+            self.model.ops.add(cache.totals[name], value, out=cache.totals[name])
 
     def loss(self) -> float:
         """The last batch's loss, in the loss's unit. Raises MinaeError if it is not finite."""
@@ -91,7 +103,7 @@ class Training:
             weight = self.model.loss.batch_weight(len(cache.pixels)) / max(samples, 1)
             for name, total in cache.totals.items():
                 means[name] += weight * float(self.model.ops.to_numpy(total)[0])
-                total[:] = 0.0
+                self.model.ops.copy(self._zero, out=total)
             cache.batches = 0
         return means
 
@@ -118,6 +130,7 @@ class Training:
                 name: self.model.ops.zeros((1,), np.float64) for name in self.model.parts
             }
             cache.batches = 0
+            cache.replay = None
             self._caches[samples] = cache
         return self._caches[samples]
 
