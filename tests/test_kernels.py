@@ -81,6 +81,7 @@ def compiled(file, dtype, architecture):
 def test_every_file_compiles(dtype, card):
     """To machine code (sm_), so that the assembler has its say on registers and shared memory."""
     architecture = f"sm_{newest() if card == 'the newest' else card}"
+    gpu.backend()  # before there are threads that would both import it
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda file: compiled(file, dtype, architecture), FILES))
     for file, (status, log, _) in zip(FILES, results, strict=True):
