@@ -18,7 +18,7 @@ SIDE = 15  # of a decoded grid
 
 def write_figures(folder: Path, model: Model, data: ImageSet, metrics: Metrics, title: str) -> None:
     """Write folder/*.png: loss, reconstructions, codes, and whatever else the model can draw."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     plots.loss_curve(
         folder / "loss.png",
         {split: metrics.series(split) for split in ("train", "test")},
