@@ -74,6 +74,12 @@ class ReconstructionLedger:
         }
 
 
+def mean_psnr(x: Array, y: Array) -> float:
+    """Peak signal-to-noise ratio of each image, peak 1, averaged over images. x, y: (N, D); dB."""
+    squared_error = np.square(y - x).mean(axis=1, dtype=np.float64)  # (N,)
+    return float(np.mean(-10 * np.log10(np.maximum(squared_error, 1e-10))))
+
+
 def principal_components(x: Array, components: int) -> tuple[Array, Array]:
     """Mean (D,) and the leading principal directions (D, d) of the rows of x, float64.
 
