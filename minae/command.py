@@ -104,6 +104,20 @@ def positive(text: str) -> float:
     return value
 
 
+def output(*suffixes: str) -> Callable[[str], Path]:
+    """Parser of the path of a file to write, which ends in one of these."""
+
+    def parse(text: str) -> Path:
+        path = Path(text)
+        if path.suffix not in suffixes:
+            raise argparse.ArgumentTypeError(f"{text} is to end in {' or '.join(suffixes)}")
+        if not path.parent.is_dir():
+            raise argparse.ArgumentTypeError(f"cannot write {text}: {path.parent} is no folder")
+        return path
+
+    return parse
+
+
 def share(text: str) -> float:
     """Parser of a number between 0 and 1."""
     value = positive(text)
@@ -207,13 +221,10 @@ class Run:
         default: str,
         array: Array,
         draw: Callable[[Path], None] | None = None,
-    ) -> Path:
+    ) -> None:
         """Write `array` to a .npy or .csv file, or call `draw` with a .png; `default` is the name
-        of the file in the run folder where `out` is not given. Returns the path."""
+        of the file in the run folder where `out` is not given."""
         path = out or self.folder / default
-        kinds = (".npy", ".csv", *([".png"] if draw else []))
-        if path.suffix not in kinds:
-            raise MinaeError(f"{path} is to end in one of {', '.join(kinds)}")
         try:
             if path.suffix == ".png":
                 assert draw is not None
@@ -223,7 +234,6 @@ class Run:
         except OSError as error:
             raise MinaeError(f"cannot write {path} ({error.strerror})") from error
         print(path)
-        return path
 
     def rows_picture(self, rows: Sequence[Array], names: Sequence[str], title: str) -> Any:
         """A function that draws these rows of images (columns, D) each, to a path."""

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +23,11 @@ def parser() -> command.Parser:
         help="of a quantized code number (default: 8)",
     )
     p.add_argument(
-        "--out", type=Path, metavar="FILE", help="(default: RUN/samples.minae)", default=None
+        "--out",
+        type=command.output(".minae"),
+        metavar="FILE",
+        help="(default: RUN/samples.minae)",
+        default=None,
     )
     return p
 

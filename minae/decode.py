@@ -22,7 +22,7 @@ def parser() -> command.Parser:
     p.add_argument("--label", type=command.whole(0), metavar="C", help="class, for the recipe cvae")
     p.add_argument(
         "--out",
-        type=Path,
+        type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
         help=".png (default: RUN/decode.png), .npy or .csv",
     )

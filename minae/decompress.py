@@ -15,7 +15,10 @@ def parser() -> command.Parser:
     p = command.parser_for("decompress", __doc__, data=False)
     p.add_argument("file", type=Path, metavar="FILE", help="what minae.compress wrote")
     p.add_argument(
-        "--out", type=Path, metavar="FILE", help=".npy (default: RUN/samples.npy) or .csv, uint8"
+        "--out",
+        type=command.output(".npy", ".csv"),
+        metavar="FILE",
+        help=".npy (default: RUN/samples.npy) or .csv, uint8",
     )
     return p
 

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ def parser() -> command.Parser:
     p.add_argument("--seed", type=command.whole(0, 2**32 - 1), default=0, metavar="N")
     p.add_argument(
         "--out",
-        type=Path,
+        type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
         help=".png (default: RUN/denoise.png), or .npy or .csv of the repaired samples",
     )

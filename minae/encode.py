@@ -3,14 +3,18 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from minae import command, latent
 
 
 def parser() -> command.Parser:
     p = command.parser_for("encode", __doc__)
-    p.add_argument("--out", type=Path, metavar="FILE", help=".npy (default: RUN/codes.npy) or .csv")
+    p.add_argument(
+        "--out",
+        type=command.output(".npy", ".csv"),
+        metavar="FILE",
+        help=".npy (default: RUN/codes.npy) or .csv",
+    )
     return p
 
 

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from minae import command, ledger
 from minae.errors import MinaeError
@@ -12,7 +11,9 @@ from minae.run import write_json
 
 def parser() -> command.Parser:
     p = command.parser_for("evaluate", __doc__)
-    p.add_argument("--out", type=Path, metavar="FILE", help="write the figures as .json")
+    p.add_argument(
+        "--out", type=command.output(".json"), metavar="FILE", help="write the figures as .json"
+    )
     return p
 
 

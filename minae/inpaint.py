@@ -27,7 +27,7 @@ def parser() -> command.Parser:
     p.add_argument("--steps", type=command.whole(1), metavar="N", help="of the descent")
     p.add_argument(
         "--out",
-        type=Path,
+        type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
         help=".png of all methods (default: RUN/inpaint.png), .npy or .csv of the model's best",
     )

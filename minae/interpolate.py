@@ -6,7 +6,6 @@ The samples chosen are taken in pairs: 0 and 1, 2 and 3, ...
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +18,7 @@ def parser() -> command.Parser:
     p.add_argument("--steps", type=command.whole(2, 100), default=11, metavar="N")
     p.add_argument(
         "--out",
-        type=Path,
+        type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
         help=".png (default: RUN/interpolate.png); .npy: (pairs, 2, steps, D), latent first; .csv",
     )

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +17,7 @@ def parser() -> command.Parser:
     p.add_argument("--among", choices=("train", "test"), default="train", help="where to look")
     p.add_argument(
         "--out",
-        type=Path,
+        type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
         help=".png (default: RUN/neighbours.png), or .npy or .csv of the neighbours' numbers",
     )

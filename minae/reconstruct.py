@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from minae import command
@@ -16,7 +15,7 @@ def parser() -> command.Parser:
     p = command.parser_for("reconstruct", __doc__)
     p.add_argument(
         "--out",
-        type=Path,
+        type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
         help=".png (default: RUN/reconstruct.png), or .npy or .csv with values in [0, 1]",
     )

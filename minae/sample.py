@@ -4,7 +4,6 @@ to the codes of the training set."""
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from minae import command, latent
@@ -19,7 +18,7 @@ def parser() -> command.Parser:
     p.add_argument("--label", type=command.whole(0), metavar="C", help="class, for the recipe cvae")
     p.add_argument(
         "--out",
-        type=Path,
+        type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
         help=".png (default: RUN/sample.png), .npy or .csv",
     )

@@ -79,7 +79,7 @@ def parser() -> command.Parser:
     )
     p.add_argument(
         "--out",
-        type=Path,
+        type=command.output(".csv", ".png"),
         metavar="FILE",
         help=".csv with a row a sample (default: RUN/scores.csv), or .png of the highest",
     )

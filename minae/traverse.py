@@ -4,7 +4,6 @@ the way from the mean code of some classes to that of others."""
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -54,7 +53,7 @@ def parser() -> command.Parser:
     )
     p.add_argument(
         "--out",
-        type=Path,
+        type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
         help=".png (default: RUN/traverse.png); .npy: (rows, steps, D); .csv",
     )
