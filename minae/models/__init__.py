@@ -2,7 +2,8 @@
 
 from minae.models.autoencoder import Autoencoder
 from minae.models.conditional import ConditionalVAE
+from minae.models.denoising import DenoisingAutoencoder
 from minae.models.model import Model
 from minae.models.variational import VariationalAutoencoder
 
-__all__ = ["Autoencoder", "ConditionalVAE", "Model", "VariationalAutoencoder"]
+__all__ = ["Autoencoder", "ConditionalVAE", "DenoisingAutoencoder", "Model", "VariationalAutoencoder"]
