@@ -6,4 +6,10 @@ from minae.models.denoising import DenoisingAutoencoder
 from minae.models.model import Model
 from minae.models.variational import VariationalAutoencoder
 
-__all__ = ["Autoencoder", "ConditionalVAE", "DenoisingAutoencoder", "Model", "VariationalAutoencoder"]
+__all__ = [
+    "Autoencoder",
+    "ConditionalVAE",
+    "DenoisingAutoencoder",
+    "Model",
+    "VariationalAutoencoder",
+]

@@ -1,9 +1,9 @@
 """hinton: 784-1000-500-250-30 and back, the deep autoencoder of Hinton and Salakhutdinov (2006).
 
 They report a squared error of 3.00 an image on MNIST's test set (PCA-30: 13.87, logistic PCA:
-8.01), after stacking restricted Boltzmann machines and 200 epochs of conjugate gradients on 784
-logistic units a layer. Here: ReLU layers, a linear code as theirs, He's initial values and Adam with
-a learning rate that falls along a cosine; no pretraining.
+8.01), with logistic units, after pretraining layer by layer as restricted Boltzmann machines. Here:
+no pretraining, ReLU layers, a linear code as theirs, He's initial values, and Adam with a learning
+rate that falls along a cosine.
 """
 
 from minae.init import He, Zeros
@@ -22,9 +22,7 @@ def recipe(latent: int = 30) -> Recipe:
 
     model = Autoencoder(
         input_shape=(784,),
-        encoder=Sequential(
-            relu(784, 1000), relu(1000, 500), relu(500, 250), Dense(250, latent)
-        ),
+        encoder=Sequential(relu(784, 1000), relu(1000, 500), relu(500, 250), Dense(250, latent)),
         decoder=Sequential(
             relu(latent, 250), relu(250, 500), relu(500, 1000), Dense(1000, 784, "sigmoid")
         ),
