@@ -14,6 +14,7 @@ x is the image, y its reconstruction, both in [0, 1]; N images of D pixels; log 
 | damaged_psnr            | Σ -10 log₁₀(mean (x̃ - x)²) / N, x̃ damaged | dB                         |
 | denoised_psnr           | the same with y, made of x̃, for x̃         | dB                         |
 | jacobian_norm           | Σ ‖∂code/∂x‖_F / N                        | code a unit of x           |
+| active_share            | share of code numbers z_j, abs(z_j) > .001 | 1                         |
 | bound_nats              | -Σ log (1/k) Σ_i w_i / N, k draws of z    | nats an image              |
 
 In the BCE each logarithm is held at -100 or above, as in PyTorch, and a y outside [0, 1] (PCA, a
@@ -46,6 +47,7 @@ COLUMNS = (
     ("damaged_psnr", "damaged", "PSNR, dB", 2),
     ("denoised_psnr", "denoised", "PSNR, dB", 2),
     ("jacobian_norm", "Jacobian", "mean norm", 3),
+    ("active_share", "active", "share", 3),
 )
 
 

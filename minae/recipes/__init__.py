@@ -13,7 +13,8 @@ __all__ = ["RECIPES", "Recipe", "make", "options", "summary"]
 
 RECIPES = (
     *("vae", "vanilla", "deep", "tanh", "latent", "conv", "cvae"),
-    *("denoising", "conv-denoising", "hinton"),
+    *("overcomplete", "denoising", "contractive", "tied", "pca", "sparse", "dropout", "hinton"),
+    *("conv-pool", "conv-denoising", "beta-vae", "iwae"),
 )
 
 
