@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minae import ledger, recipes
+from minae import ledger, recipes, studies
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
 from minae.datasets import ImageSet, load_images
@@ -77,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list:
             for name in recipes.RECIPES:
                 print(recipes.summary(name))
+            for name in studies.STUDIES:
+                print(studies.summary(name))
+        elif options.recipe in studies.STUDIES:
+            studies.run(options)
         else:
             train(options)
         sys.stdout.flush()
