@@ -66,14 +66,18 @@ def _reconstructions(
     plots.reconstructions(path, images / 255, y, data.image_shape, title=title)
 
 
-def grey_kernels(model: Model) -> Array | None:
-    """The weights (K, D) of the encoder's first layer as grey values: 0.5 is 0, and the largest of
-    each row is black or white. None if that layer is not a Dense one on all pixels."""
-    layers = getattr(model, "encoder", None)
-    first = next((layer for layer in _flat(layers) if layer.parameters()), None)
+def kernels(model: Model) -> Array | None:
+    """The weights (K, D) of the encoder's first layer, None if it is not a Dense one on all
+    pixels."""
+    layers = _flat(getattr(model, "encoder", None))
+    first = next((layer for layer in layers if layer.parameters()), None)
     if type(first) is not Dense or first.in_features != int(np.prod(model.input_shape)):
         return None
-    w = model.ops.to_numpy(first.w)  # (K, D)
+    return model.ops.to_numpy(first.w)
+
+
+def as_grey(w: Array) -> Array:
+    """Weights (K, D) as grey values: 0.5 is 0, and the largest of each row is black or white."""
     largest: Array = np.maximum(np.abs(w).max(axis=1, keepdims=True), 1e-12)
     return 0.5 + 0.5 * w / largest
 
@@ -87,10 +91,10 @@ def _flat(layer: Layer | None) -> list[Layer]:
 
 def _kernels(path: Path, model: Autoencoder, data: ImageSet, title: str) -> None:
     """What the first hundred units of the encoder's first layer look for, where it is Dense."""
-    kernels = grey_kernels(model)
-    if kernels is not None:
+    w = kernels(model)
+    if w is not None:
         heading = f"{title}: kernels of the encoder, mid-grey is 0"
-        plots.image_grid(path, kernels[:100], data.image_shape, 10, title=heading)
+        plots.image_grid(path, as_grey(w[:100]), data.image_shape, 10, title=heading)
 
 
 def _denoised(path: Path, model: DenoisingAutoencoder, data: ImageSet, title: str) -> None:

@@ -131,7 +131,7 @@ def vector_field(
     """Arrows from starts (N, 2) to ends (N, 2) in the unit square, over the curve (M, 2) of the
     data; beside them lengths (R, R), how far the point of row i (upwards) and column j travels."""
     with _figure(path, 9.4, 4.3) as figure:
-        left, right = figure.subplots(1, 2)
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.09))
         left.plot(curve[:, 0], curve[:, 1], color=COLOURS[1], linewidth=2)
         ways = ends - starts
         left.quiver(
@@ -147,7 +147,7 @@ def vector_field(
             axes.set_ylim(0, 1)
             axes.set_aspect("equal")
             _annotate(axes, heading, "", "")
-        figure.suptitle(title, fontsize=TITLE)
+        figure.suptitle(title, fontsize=TITLE, y=1.02)
 
 
 def reconstructions(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import minae
-from bench.must_show import TARGETS, reached
+from bench.must_show import COMPARISONS, TARGETS, reached
 from minae import recipes, studies
 from minae.datasets import images as image_files
 from minae.train import main
@@ -251,8 +251,18 @@ def test_command_line_and_interrupt(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.arguments)
+@pytest.mark.parametrize(
+    ("target", "backend"),
+    [(target, backend) for target in TARGETS for backend in target.backends],
+    ids=str,
+)
 def test_figures_of_the_full_runs(target, backend):
     value, _ = reached(target, backend)
     assert target.low <= value <= target.high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_comparisons_of_the_full_runs(comparison):
+    for finding in comparison("numba"):
+        assert finding.low <= finding.value <= finding.high, finding

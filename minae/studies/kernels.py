@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from minae import plots, recipes
-from minae.figures import grey_kernels
+from minae.figures import as_grey, kernels
 from minae.studies import Run
 
-SIDE = 10  # kernels in a row and in a column, of each model
+SIDE = 7  # kernels in a row and in a column, of each model: those of the largest norm
 
 
 def study(run: Run) -> dict[str, Any]:
@@ -22,10 +22,10 @@ def study(run: Run) -> dict[str, Any]:
         recipe = recipes.make(name, latent=500)
         recipe.seed, recipe.epochs = run.seed, run.epochs or recipe.epochs
         run.fit(title, recipe, data.train_images)
-        kernels = grey_kernels(recipe.model)
-        assert kernels is not None
-        strongest = np.argsort(-np.square(kernels - 0.5).sum(axis=1), kind="stable")
-        blocks.append(kernels[np.sort(strongest[: SIDE * SIDE])].reshape(SIDE, SIDE, -1))
+        w = kernels(recipe.model)
+        assert w is not None
+        largest = np.argsort(-np.square(w).sum(axis=1), kind="stable")[: SIDE * SIDE]
+        blocks.append(as_grey(w[np.sort(largest)]).reshape(SIDE, SIDE, -1))
         figures[title] = recipe.model.evaluate(data.test_images)
     paper = np.zeros((SIDE, 1, blocks[0].shape[2]))
     rows = np.concatenate([blocks[0], paper, blocks[1]], axis=1)  # (SIDE, 2·SIDE + 1, D)
