@@ -1,6 +1,9 @@
 """The importance-weighted bound: one pass over the k·N·D logits each way."""
 
-from minae.backends.cpu_numba.jit import reduction
+from numba import prange
+
+from minae.backends.cpu_numba.jit import reduction, threaded_reduction
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import exp, log, sigmoid, softplus
 from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
@@ -13,13 +16,15 @@ def importance_weights_forward(
 
     Plain form: `cpu_numpy.iwae.importance_weights_forward`, a dozen passes.
     """
+    k, N, D = logits.shape
     _log_weights(
-        contiguous("iwae.logits", logits),
+        parts(k * N, logits.size),
+        contiguous("iwae.logits", logits).reshape(k * N, D),
         contiguous("iwae.t", t),
-        contiguous("iwae.z", z),
-        contiguous("iwae.eps", eps),
+        contiguous("iwae.z", z).reshape(k * N, -1),  # (k·N, Z)
+        contiguous("iwae.eps", eps).reshape(k * N, -1),
         contiguous("iwae.log_var", log_var),
-        out,
+        out.reshape(k * N),
     )
 
 
@@ -30,9 +35,20 @@ def importance_weights_backward(
 
     Plain form: `cpu_numpy.iwae.importance_weights_backward`.
     """
-    logits_or_none = None if logits is dlogits else contiguous("iwae.logits", logits)
-    weights, z = contiguous("iwae.weights", weights), contiguous("iwae.z", z)
-    _backward(weights, logits_or_none, contiguous("iwae.t", t), z, dlogits, dz)
+    k, N, D = dlogits.shape
+    rows = (k * N, D)
+    logits_or_none = None
+    if logits is not dlogits:
+        logits_or_none = contiguous("iwae.logits", logits).reshape(rows)
+    _backward(
+        parts(k * N, dlogits.size),
+        contiguous("iwae.weights", weights).reshape(k * N),
+        logits_or_none,
+        contiguous("iwae.t", t),
+        contiguous("iwae.z", z).reshape(k * N, -1),  # (k·N, Z)
+        dlogits.reshape(rows),
+        dz.reshape(k * N, -1),
+    )
 
 
 def importance_bound(log_w: Array, scale: float, *, value: Array, weights: Array | None) -> None:
@@ -41,34 +57,45 @@ def importance_bound(log_w: Array, scale: float, *, value: Array, weights: Array
     value[0] = -scale * _bound(log_w, log_w.dtype.type(scale), weights)
 
 
-@reduction
-def _log_weights(logits: Array, t: Array, z: Array, eps: Array, log_var: Array, out: Array) -> None:
-    k, N, D = logits.shape
+@threaded_reduction
+def _log_weights(
+    parts: int, logits: Array, t: Array, z: Array, eps: Array, log_var: Array, out: Array
+) -> None:
+    N = len(t)
     half = t.dtype.type(0.5)
-    for i in range(k):
-        for n in range(N):
+    for part in prange(parts):
+        first, end = share(part, parts, len(out))
+        for m in range(first, end):  # draw m // N of sample m % N
+            n = m % N
             of_pixels = t.dtype.type(0)
-            for d in range(D):
-                of_pixels += softplus(logits[i, n, d]) - logits[i, n, d] * t[n, d]
+            for d in range(t.shape[1]):
+                of_pixels += softplus(logits[m, d]) - logits[m, d] * t[n, d]
             of_codes = t.dtype.type(0)
-            for j in range(z.shape[2]):
-                of_codes += z[i, n, j] * z[i, n, j] - eps[i, n, j] * eps[i, n, j] - log_var[n, j]
-            out[i, n] = -of_pixels - half * of_codes
+            for j in range(z.shape[1]):
+                of_codes += z[m, j] * z[m, j] - eps[m, j] * eps[m, j] - log_var[n, j]
+            out[m] = -of_pixels - half * of_codes
 
 
-@reduction
+@threaded_reduction
 def _backward(
-    weights: Array, logits: Array | None, t: Array, z: Array, dlogits: Array, dz: Array
+    parts: int,
+    weights: Array,
+    logits: Array | None,
+    t: Array,
+    z: Array,
+    dlogits: Array,
+    dz: Array,
 ) -> None:
     source = dlogits if logits is None else logits
-    k, N, D = dlogits.shape
-    for i in range(k):
-        for n in range(N):
-            weight = weights[i, n]
-            for d in range(D):
-                dlogits[i, n, d] = weight * (sigmoid(source[i, n, d]) - t[n, d])
-            for j in range(z.shape[2]):
-                dz[i, n, j] = weight * z[i, n, j]
+    N = len(t)
+    for part in prange(parts):
+        first, end = share(part, parts, len(weights))
+        for m in range(first, end):
+            n = m % N
+            for d in range(t.shape[1]):
+                dlogits[m, d] = weights[m] * (sigmoid(source[m, d]) - t[n, d])
+            for j in range(z.shape[1]):
+                dz[m, j] = weights[m] * z[m, j]
 
 
 @reduction
