@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minae import checkpoint, ledger, recipes
+from minae import checkpoint, ledger, recipes, studies
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
 from minae.checkpoint import Checkpoint, Counts
@@ -98,6 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list:
             for name in recipes.RECIPES:
                 print(recipes.summary(name))
+            for name in studies.STUDIES:
+                print(studies.summary(name))
+        elif options.recipe in studies.STUDIES:
+            studies.run(options)
         else:
             train(options)
         sys.stdout.flush()
