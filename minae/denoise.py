@@ -21,7 +21,7 @@ def parser() -> command.Parser:
         "--noise",
         choices=("own", "gaussian", "mask", "none"),
         help="own: that of the model's training (default where it had one); gaussian (default "
-        "elsewhere): of standard deviation --level; mask: a share --level of the pixels is 0",
+        "elsewhere): of standard deviation --level; mask: a share --level of the pixels is missing",
     )
     p.add_argument("--level", type=command.share, default=0.3, metavar="X", help="(default: 0.3)")
     p.add_argument("--seed", type=command.whole(0, 2**32 - 1), default=0, metavar="N")
@@ -62,7 +62,9 @@ def damage(model: Any, samples: command.Samples, noise: str, level: float, seed:
     if noise == "gaussian":
         return x + level * rng.standard_normal(x.shape)
     if noise == "mask":
-        return x * (rng.random(x.shape) >= level)
+        low, high = model.pixel_range
+        missing = -low / (high - low) if hasattr(model, "damage") else 0.0  # as it knows it
+        return np.where(rng.random(x.shape) < level, missing, x)
     if not hasattr(model, "damage"):
         raise MinaeError(
             f"{type(model).__name__} was trained without noise: give --noise gaussian or mask"

@@ -25,6 +25,7 @@ COLUMNS = (
     "loss",
     "reconstruction",
     "kl",
+    "penalty",
     "seconds",
     "samples_per_second",
 )

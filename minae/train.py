@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from minae import checkpoint, command, ledger, recipes
+from minae import checkpoint, command, ledger, recipes, studies
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
 from minae.checkpoint import Checkpoint, Counts
@@ -94,6 +94,10 @@ def _main(options: argparse.Namespace) -> None:
     if options.list:
         for name in recipes.RECIPES:
             print(recipes.summary(name))
+        for name in studies.STUDIES:
+            print(studies.summary(name))
+    elif options.recipe in studies.STUDIES:
+        studies.run(options)
     else:
         train(options)
 

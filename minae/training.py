@@ -37,6 +37,7 @@ class Training:
             raise MinaeError(f"a batch holds 1 sample or more, found batch size {batch_size}")
         self.model, self.optimizer = model, optimizer
         self.images = model.device_images(images)
+        model.prepare(images)
         self.samples = len(self.images)
         self.labels = model.device_labels(labels, self.samples)
         self.batch_size = min(batch_size, self.samples)
