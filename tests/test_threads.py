@@ -1,12 +1,20 @@
-"""The number of threads: what the user says stays; else one while the machine is busy."""
+"""The number of threads: what the user says stays; else one while the machine is busy. And the
+parts of a batch that they take."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from comparison import DTYPES, SEEDS, Draw, check
+from operations import CASES
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from minae import MinaeError, threads
-from minae.threads import STEPS, Threads
+from minae import MinaeError, get_backend, threads
+from minae.backends.cpu_numba import sample_last
+from minae.backends.cpu_numba import threads as numba_threads
+from minae.backends.cpu_numba.vectors import RUN
+from minae.threads import STEPS, Threads, cores
 
 
 class Machine:
@@ -69,3 +77,58 @@ def test_slow_steps_alone_do_not_cost_a_thread(two_cores):
     chosen = Threads(machine, None)
     assert not any(chosen.watch(s) for s in [0.001] * STEPS + [0.1] * 3 * STEPS)
     assert machine.count == 2
+
+
+# ------------------------------------------------------------ the parts that threads take
+@pytest.fixture(params=["three parts", "chunks"])
+def cut_up(request, monkeypatch):
+    """numba, which cuts even small batches into parts, or the part of one thread into chunks."""
+    numba = get_backend("numba")
+    if request.param == "three parts":
+        monkeypatch.setattr(numba_threads, "_most_parts", 3)
+        monkeypatch.setattr(numba_threads, "_LEAST", 1)
+    else:
+        monkeypatch.setattr(sample_last, "_CHUNK", RUN)
+    return numba
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_operation_in_parts(cut_up, name):
+    for seed in SEEDS:
+        check(cut_up, name, CASES[name](Draw(np.float32, seed)), np.float32)
+    for dtype in DTYPES:
+        check(cut_up, name, CASES[name](Draw(dtype, 0, large=True)), dtype)
+
+
+@pytest.mark.parametrize("N", [1, 31, 32, 33, 70, 257])
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_parts_share_out_every_sample_once(N, parts):
+    for share in (numba_threads.share, sample_last.share_of_runs):
+        bounds = [share(part, parts, N) for part in range(parts)]
+        assert [n for first, end in bounds for n in range(first, end)] == list(range(N))
+
+
+def test_blas_and_kernels_share_one_pool(monkeypatch):
+    """Two pools of waiting threads take the cores from each other."""
+    numba = get_backend("numba")
+    monkeypatch.setattr(numba_threads, "_most_parts", 1)
+    with threadpool_limits():  # restores BLAS's threads
+        numba.set_threads(2)
+        in_blas = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+        assert numba_threads.parts(2, 2 * numba_threads._LEAST) * max(in_blas) == min(2, cores())
+        assert numba_threads.parts(2, 2 * numba_threads._LEAST - 1) == 1
+
+
+@pytest.mark.parametrize("missing", ["OpenMP", "products"])
+def test_without_a_pool_blas_keeps_its_threads(monkeypatch, missing):
+    monkeypatch.setattr(numba_threads, "_most_parts", 1)
+    if missing == "OpenMP":
+        monkeypatch.setattr(numba_threads, "OPENMP", False)
+    else:
+        monkeypatch.setattr(numba_threads, "products", lambda: None)
+    asked = []
+    blas = SimpleNamespace(limit=lambda limits: asked.append(limits))
+    monkeypatch.setattr(numba_threads, "_blas", lambda: blas)
+    numba_threads.set_threads(2)
+    assert asked == [2]
+    assert numba_threads.parts(1000, 10**9) == 1

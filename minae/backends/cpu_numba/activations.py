@@ -3,16 +3,19 @@
 Plain form: `cpu_numpy/activations.py`, one pass over memory for the bias, one or more for f, and
 in backward one for f', one for the product and one for db. Here each is one pass.
 
-Arrays are seen as (N, D), D = K or K·H·W. `row` (D,) holds, in forward, the bias spread over H and
-W and, in backward, the sum of dx over samples, so that the innermost loop runs over all of a
-sample whatever its layout. A kernel that works in place gets None for its input: two arrays in
-the same memory would keep the compiler from vectorizing the loop.
+Arrays are seen as (N, D), D = K or K·H·W, and taken in parts, one a thread. A part's `row` (D,)
+holds, in forward, the bias spread over H and W and, in backward, the sum of dx over samples, so
+that the innermost loop runs over all of a sample whatever its layout. A kernel that works in place
+gets None for its input: two arrays in the same memory would keep the compiler from vectorizing the
+loop.
 """
 
 import numpy as np
+from numba import prange
 
 from minae.backends.cpu_numba.channels import BLOCK, collect, spread
-from minae.backends.cpu_numba.jit import elementwise
+from minae.backends.cpu_numba.jit import elementwise, threaded
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import expm1, sigmoid, softplus, tanh
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array
@@ -33,8 +36,8 @@ def bias_activation_forward(
     b = contiguous("activations.b", b).reshape(-1, K)  # (1, K) or (N, K)
     y = out.reshape(N, -1)  # (N, D)
     x_or_none = None if out is x else contiguous("activations.x", x).reshape(y.shape)  # (N, D)
-    row = scratch("activations.row", y.shape[1:], out.dtype)
-    _FORWARD[activation](x_or_none, b, out.dtype.type(slope), row, y)
+    rows = scratch("activations.rows", (parts(N, y.size), y.shape[1]), out.dtype)
+    _FORWARD[activation](x_or_none, b, out.dtype.type(slope), rows, y)
 
 
 def bias_activation_backward(
@@ -48,7 +51,7 @@ def bias_activation_backward(
 ) -> None:
     """dx = dy ⊙ f'(x), db = Σ dx. Plain form: `cpu_numpy.activations.bias_activation_backward`.
 
-    db is summed in blocks of 64 samples, the blocks in float64.
+    db is summed in blocks of 64 samples, the blocks and then the parts in float64.
     """
     if db is None and activation == "identity":
         if dx is not dy:
@@ -59,201 +62,276 @@ def bias_activation_backward(
     dy_or_none = None if dx is dy else contiguous("activations.dy", dy).reshape(y.shape)  # (N, D)
     if db is None:
         db = scratch("activations.no_db", (K,), dx.dtype)
-    row = scratch("activations.row", y.shape[1:], dx.dtype)
-    row.fill(0)
-    totals = scratch("activations.totals", (K,), np.float64)
-    totals.fill(0)
-    _BACKWARD[activation](
-        dy_or_none,
-        y,
-        dx.dtype.type(slope),
-        row,
-        totals,
-        dx.reshape(y.shape),  # (N, D)
-        db.reshape(-1, K),  # (1, K) or (N, K)
-    )
+    rows = scratch("activations.rows", (parts(N, y.size), y.shape[1]), dx.dtype)
+    totals = scratch("activations.totals", (len(rows), K), np.float64)
+    db = db.reshape(-1, K)  # (1, K) or (N, K)
+    dx = dx.reshape(y.shape)  # (N, D)
+    _BACKWARD[activation](dy_or_none, y, dx.dtype.type(slope), rows, totals, dx, db)
 
 
 @elementwise
-def _spread_bias(b: Array, n: int, row: Array) -> None:
-    """Makes row the bias of sample n; one bias for all samples is spread once."""
-    if n < len(b):
+def _spread_bias(b: Array, n: int, first: int, row: Array) -> None:
+    """Makes row the bias of sample n; one bias for all samples of a part is spread at its first."""
+    if len(b) > 1:
         spread(b[n], row)
+    elif n == first:
+        spread(b[0], row)
 
 
-@elementwise
-def _identity(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+@threaded
+def _identity(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
     source = y if x is None else x
-    for n in range(len(y)):
-        _spread_bias(b, n, row)
-        for d in range(len(row)):
-            y[n, d] = source[n, d] + row[d]
+    for part in prange(len(rows)):
+        row = rows[part]
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            _spread_bias(b, n, first, row)
+            for d in range(len(row)):
+                y[n, d] = source[n, d] + row[d]
 
 
-@elementwise
-def _relu(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+@threaded
+def _relu(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
     source = y if x is None else x
     zero = y.dtype.type(0)
-    for n in range(len(y)):
-        _spread_bias(b, n, row)
-        for d in range(len(row)):
-            a = source[n, d] + row[d]
-            y[n, d] = zero if a <= 0 else a  # NaN stays NaN
+    for part in prange(len(rows)):
+        row = rows[part]
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            _spread_bias(b, n, first, row)
+            for d in range(len(row)):
+                a = source[n, d] + row[d]
+                y[n, d] = zero if a <= 0 else a  # NaN stays NaN
 
 
-@elementwise
-def _leaky_relu(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+@threaded
+def _leaky_relu(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
     source = y if x is None else x
-    for n in range(len(y)):
-        _spread_bias(b, n, row)
-        for d in range(len(row)):
-            a = source[n, d] + row[d]
-            y[n, d] = a if a > 0 else slope * a
+    for part in prange(len(rows)):
+        row = rows[part]
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            _spread_bias(b, n, first, row)
+            for d in range(len(row)):
+                a = source[n, d] + row[d]
+                y[n, d] = a if a > 0 else slope * a
 
 
-@elementwise
-def _elu(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+@threaded
+def _elu(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
     source = y if x is None else x
-    for n in range(len(y)):
-        _spread_bias(b, n, row)
-        for d in range(len(row)):
-            a = source[n, d] + row[d]
-            y[n, d] = a if a > 0 else slope * expm1(a)
+    for part in prange(len(rows)):
+        row = rows[part]
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            _spread_bias(b, n, first, row)
+            for d in range(len(row)):
+                a = source[n, d] + row[d]
+                y[n, d] = a if a > 0 else slope * expm1(a)
 
 
-@elementwise
-def _sigmoid(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+@threaded
+def _sigmoid(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
     source = y if x is None else x
-    for n in range(len(y)):
-        _spread_bias(b, n, row)
-        for d in range(len(row)):
-            y[n, d] = sigmoid(source[n, d] + row[d])
+    for part in prange(len(rows)):
+        row = rows[part]
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            _spread_bias(b, n, first, row)
+            for d in range(len(row)):
+                y[n, d] = sigmoid(source[n, d] + row[d])
 
 
-@elementwise
-def _tanh(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+@threaded
+def _tanh(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
     source = y if x is None else x
-    for n in range(len(y)):
-        _spread_bias(b, n, row)
-        for d in range(len(row)):
-            y[n, d] = tanh(source[n, d] + row[d])
+    for part in prange(len(rows)):
+        row = rows[part]
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            _spread_bias(b, n, first, row)
+            for d in range(len(row)):
+                y[n, d] = tanh(source[n, d] + row[d])
 
 
-@elementwise
-def _softplus(x: Array | None, b: Array, slope: float, row: Array, y: Array) -> None:
+@threaded
+def _softplus(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
     source = y if x is None else x
-    for n in range(len(y)):
-        _spread_bias(b, n, row)
-        for d in range(len(row)):
-            y[n, d] = softplus(source[n, d] + row[d])
+    for part in prange(len(rows)):
+        row = rows[part]
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            _spread_bias(b, n, first, row)
+            for d in range(len(row)):
+                y[n, d] = softplus(source[n, d] + row[d])
 
 
 @elementwise
-def _collect_bias_gradient(row: Array, n: int, N: int, totals: Array, db: Array) -> None:
-    """After sample n: adds row to totals at the end of a block, and totals to db at the end of the
-    batch, or of each sample where db has one row a sample."""
-    last = n == N - 1 or len(db) > 1
-    if last or n % BLOCK == BLOCK - 1:
+def _clear(x: Array) -> None:
+    for i in range(len(x)):
+        x[i] = 0
+
+
+@elementwise
+def _collect_bias_gradient(row: Array, n: int, end: int, totals: Array, db: Array) -> None:
+    """After sample n: adds row to totals at the end of a block and of the part; where db has one
+    row a sample, after each, and moves totals there."""
+    of_samples = len(db) > 1
+    if of_samples or n % BLOCK == BLOCK - 1 or n == end - 1:
         collect(row, totals)
-    if last:
+    if of_samples:
         for k in range(len(totals)):
-            db[min(n, len(db) - 1), k] = totals[k]
+            db[n, k] = totals[k]
             totals[k] = 0
 
 
 @elementwise
+def _add_parts(totals: Array, db: Array) -> None:
+    """One db for all samples is the sum over the parts, in their order."""
+    if len(db) > 1:
+        return
+    for k in range(totals.shape[1]):
+        total = 0.0
+        for part in range(len(totals)):
+            total += totals[part, k]
+        db[0, k] = total
+
+
+@threaded
 def _identity_backward(
-    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
 ) -> None:
     source = dx if dy is None else dy
-    for n in range(len(y)):
-        for d in range(len(row)):
-            row[d] += source[n, d]
-            if dy is not None:
-                dx[n, d] = source[n, d]
-        _collect_bias_gradient(row, n, len(y), totals, db)
+    for part in prange(len(rows)):
+        row, total = rows[part], totals[part]
+        _clear(row)
+        _clear(total)
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            for d in range(len(row)):
+                row[d] += source[n, d]
+                if dy is not None:
+                    dx[n, d] = source[n, d]
+            _collect_bias_gradient(row, n, end, total, db)
+    _add_parts(totals, db)
 
 
-@elementwise
+@threaded
 def _relu_backward(
-    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
 ) -> None:
     source = dx if dy is None else dy
     zero = dx.dtype.type(0)
-    for n in range(len(y)):
-        for d in range(len(row)):
-            g = source[n, d] if y[n, d] > 0 else zero
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, len(y), totals, db)
+    for part in prange(len(rows)):
+        row, total = rows[part], totals[part]
+        _clear(row)
+        _clear(total)
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            for d in range(len(row)):
+                g = source[n, d] if y[n, d] > 0 else zero
+                dx[n, d] = g
+                row[d] += g
+            _collect_bias_gradient(row, n, end, total, db)
+    _add_parts(totals, db)
 
 
-@elementwise
+@threaded
 def _leaky_relu_backward(
-    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
 ) -> None:
     source = dx if dy is None else dy
-    for n in range(len(y)):
-        for d in range(len(row)):
-            g = source[n, d] if y[n, d] > 0 else slope * source[n, d]
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, len(y), totals, db)
+    for part in prange(len(rows)):
+        row, total = rows[part], totals[part]
+        _clear(row)
+        _clear(total)
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            for d in range(len(row)):
+                g = source[n, d] if y[n, d] > 0 else slope * source[n, d]
+                dx[n, d] = g
+                row[d] += g
+            _collect_bias_gradient(row, n, end, total, db)
+    _add_parts(totals, db)
 
 
-@elementwise
+@threaded
 def _elu_backward(
-    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
 ) -> None:
     source = dx if dy is None else dy
     one = dx.dtype.type(1)
-    for n in range(len(y)):
-        for d in range(len(row)):
-            g = source[n, d] * (one if y[n, d] > 0 else y[n, d] + slope)
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, len(y), totals, db)
+    for part in prange(len(rows)):
+        row, total = rows[part], totals[part]
+        _clear(row)
+        _clear(total)
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            for d in range(len(row)):
+                g = source[n, d] * (one if y[n, d] > 0 else y[n, d] + slope)
+                dx[n, d] = g
+                row[d] += g
+            _collect_bias_gradient(row, n, end, total, db)
+    _add_parts(totals, db)
 
 
-@elementwise
+@threaded
 def _sigmoid_backward(
-    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
 ) -> None:
     source = dx if dy is None else dy
     one = dx.dtype.type(1)
-    for n in range(len(y)):
-        for d in range(len(row)):
-            g = source[n, d] * (y[n, d] * (one - y[n, d]))
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, len(y), totals, db)
+    for part in prange(len(rows)):
+        row, total = rows[part], totals[part]
+        _clear(row)
+        _clear(total)
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            for d in range(len(row)):
+                g = source[n, d] * (y[n, d] * (one - y[n, d]))
+                dx[n, d] = g
+                row[d] += g
+            _collect_bias_gradient(row, n, end, total, db)
+    _add_parts(totals, db)
 
 
-@elementwise
+@threaded
 def _tanh_backward(
-    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
 ) -> None:
     source = dx if dy is None else dy
     one = dx.dtype.type(1)
-    for n in range(len(y)):
-        for d in range(len(row)):
-            g = source[n, d] * (one - y[n, d] * y[n, d])
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, len(y), totals, db)
+    for part in prange(len(rows)):
+        row, total = rows[part], totals[part]
+        _clear(row)
+        _clear(total)
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            for d in range(len(row)):
+                g = source[n, d] * (one - y[n, d] * y[n, d])
+                dx[n, d] = g
+                row[d] += g
+            _collect_bias_gradient(row, n, end, total, db)
+    _add_parts(totals, db)
 
 
-@elementwise
+@threaded
 def _softplus_backward(
-    dy: Array | None, y: Array, slope: float, row: Array, totals: Array, dx: Array, db: Array
+    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
 ) -> None:
     source = dx if dy is None else dy
-    for n in range(len(y)):
-        for d in range(len(row)):
-            g = source[n, d] * -expm1(-y[n, d])
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, len(y), totals, db)
+    for part in prange(len(rows)):
+        row, total = rows[part], totals[part]
+        _clear(row)
+        _clear(total)
+        first, end = share(part, len(rows), len(y))
+        for n in range(first, end):
+            for d in range(len(row)):
+                g = source[n, d] * -expm1(-y[n, d])
+                dx[n, d] = g
+                row[d] += g
+            _collect_bias_gradient(row, n, end, total, db)
+    _add_parts(totals, db)
 
 
 _FORWARD = {

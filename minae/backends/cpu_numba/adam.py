@@ -6,7 +6,10 @@ https://arxiv.org/abs/1711.05101.
 
 import math
 
-from minae.backends.cpu_numba.jit import elementwise
+from numba import prange
+
+from minae.backends.cpu_numba.jit import threaded
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
 
@@ -27,8 +30,8 @@ def adam(
 
     Plain form: `cpu_numpy.adam.adam`, a pass for each operation, 12 in all.
     """
-    dw = contiguous("adam.dw", dw)
-    _adam(w, dw, m, v, step, lr, float(beta1), float(beta2), float(eps), float(weight_decay), 0.0)
+    rates = float(beta1), float(beta2), float(eps), float(weight_decay), 0.0
+    _adam(parts(w.size, w.size), w, contiguous("adam.dw", dw), m, v, step, lr, *rates)
 
 
 def adamw(
@@ -47,12 +50,13 @@ def adamw(
 
     Plain form: `cpu_numpy.adam.adamw`.
     """
-    dw = contiguous("adam.dw", dw)
-    _adam(w, dw, m, v, step, lr, float(beta1), float(beta2), float(eps), 0.0, float(weight_decay))
+    rates = float(beta1), float(beta2), float(eps), 0.0, float(weight_decay)
+    _adam(parts(w.size, w.size), w, contiguous("adam.dw", dw), m, v, step, lr, *rates)
 
 
-@elementwise
+@threaded
 def _adam(
+    parts: int,
     w: Array,
     dw: Array,
     m: Array,
@@ -74,8 +78,12 @@ def _adam(
     epsilon = number(eps)
     b1, b2 = number(beta1), number(beta2)
     c1, c2 = number(1.0 - beta1), number(1.0 - beta2)
-    for i in range(len(w)):
-        g = dw[i] + decay * w[i]
-        m[i] = b1 * m[i] + c1 * g
-        v[i] = b2 * v[i] + c2 * (g * g)
-        w[i] = keep * w[i] - rate * m[i] / (math.sqrt(v[i]) * correction + epsilon)
+    for part in prange(parts):
+        first, end = share(part, parts, len(w))
+        # as arrays of their own, whose places are counted from 0, they are updated as vectors
+        w_, dw_, m_, v_ = w[first:end], dw[first:end], m[first:end], v[first:end]
+        for i in range(len(w_)):
+            g = dw_[i] + decay * w_[i]
+            m_[i] = b1 * m_[i] + c1 * g
+            v_[i] = b2 * v_[i] + c2 * (g * g)
+            w_[i] = keep * w_[i] - rate * m_[i] / (math.sqrt(v_[i]) * correction + epsilon)

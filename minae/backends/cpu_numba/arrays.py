@@ -1,12 +1,12 @@
 """Arrays live in host memory, as in the NumPy backend: its functions serve as they are."""
 
+from minae.backends.cpu_numba.threads import set_threads
 from minae.backends.cpu_numpy.arrays import (
     add,
     asarray,
     copy,
     device_name,
     empty,
-    set_threads,
     to_numpy,
     zeros,
 )

@@ -4,17 +4,20 @@ Plain form: `cpu_numpy/conv2d.py`, which copies every window into a column (im2c
 the sample is the last axis (`sample_last.py`): each place of an image is a run of B numbers, and an
 output run is a sum of input runs times weights. The terms of a sum are listed as taps: the run that
 is read, and the row of weights it is multiplied with, one weight for each output channel. So no
-window is copied, and one form serves every stride, dilation, padding and number of groups.
+window is copied, and one form serves every stride, dilation, padding and number of groups. Each
+thread takes a part of the samples.
 """
 
 import numpy as np
+from numba import prange
 
-from minae.backends.cpu_numba.jit import elementwise, reduction
+from minae.backends.cpu_numba.jit import elementwise, reduction, threaded
 from minae.backends.cpu_numba.sample_last import (
-    chunks,
     like_sample_last,
+    portions,
     sample_first,
     sample_last,
+    share_of_runs,
 )
 from minae.backends.cpu_numba.vectors import OUTPUTS, VECTOR_BYTES, sum_of_taps, sums_of_taps
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
@@ -35,13 +38,12 @@ def conv2d_forward(
     K, C, KH, KW = w.shape
     w_taps = scratch("conv2d.w", (groups, KH, KW, C, K // groups), w.dtype)
     np.copyto(w_taps, w.reshape(groups, -1, C, KH, KW).transpose(0, 3, 4, 2, 1))
-    taps = scratch("conv2d.taps", (2, KH * KW * C), np.int64)
+    parts, B = portions(x, out)
+    taps = scratch("conv2d.taps", (parts, 2, KH * KW * C), np.int64)
+    x_last = like_sample_last("conv2d.x_last", x, parts, B)
+    y_last = like_sample_last("conv2d.y_last", out, parts, B)
     x = contiguous("conv2d.x", x)
-    for chunk, B in chunks(x, out):
-        x_last = sample_last("conv2d.x_last", x[chunk], B)
-        y_last = like_sample_last("conv2d.y_last", out[chunk], B)
-        _forward(x_last, w_taps, stride, padding, dilation, taps, B, y_last)
-        sample_first(y_last, out=out[chunk])
+    _forward(x, w_taps, stride, padding, dilation, taps, B, x_last, y_last, out)
 
 
 def conv2d_input_gradient(
@@ -58,13 +60,12 @@ def conv2d_input_gradient(
     K, C, KH, KW = w.shape
     w_taps = scratch("conv2d.w", (groups, KH, KW, K // groups, C), w.dtype)
     np.copyto(w_taps, w.reshape(groups, -1, C, KH, KW).transpose(0, 3, 4, 1, 2))
-    taps = scratch("conv2d.taps", (2, KH * KW * K // groups), np.int64)
+    parts, B = portions(out, dy)
+    taps = scratch("conv2d.taps", (parts, 2, KH * KW * K // groups), np.int64)
+    dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
+    dx_last = like_sample_last("conv2d.x_last", out, parts, B)
     dy = contiguous("conv2d.dy", dy)
-    for chunk, B in chunks(dy, out):
-        dy_last = sample_last("conv2d.y_last", dy[chunk], B)
-        dx_last = like_sample_last("conv2d.x_last", out[chunk], B)
-        _input_gradient(dy_last, w_taps, stride, padding, dilation, taps, B, dx_last)
-        sample_first(dx_last, out=out[chunk])
+    _input_gradient(dy, w_taps, stride, padding, dilation, taps, B, dy_last, dx_last, out)
 
 
 def conv2d_weight_gradient(
@@ -81,27 +82,100 @@ def conv2d_weight_gradient(
 
     Runs are multiplied four taps by four output channels at a time, so that each number read is
     used four times. The list of taps is filled up to whole fours; the filling's products go to one
-    more row of dw, which is dropped.
+    more row of dw, which is dropped. Each part has a dw of its own; they are added in their order.
     """
     K, C, KH, KW = out.shape
     Q = KH * KW * C
-    dw_taps = scratch("conv2d.w", (groups, Q + 1, K // groups), out.dtype)
-    dw_taps.fill(0)
-    taps = scratch("conv2d.taps", (2, Q + 3), np.int64)
+    parts, B = portions(x, dy)
+    dw_taps = scratch("conv2d.w", (parts, groups, Q + 1, K // groups), out.dtype)
+    taps = scratch("conv2d.taps", (parts, 2, Q + 3), np.int64)
+    x_last = like_sample_last("conv2d.x_last", x, parts, B)
+    dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
     x, dy = contiguous("conv2d.x", x), contiguous("conv2d.dy", dy)
-    for chunk, B in chunks(x, dy):
-        x_last = sample_last("conv2d.x_last", x[chunk], B)
-        dy_last = sample_last("conv2d.y_last", dy[chunk], B)
-        _weight_gradient(x_last, dy_last, (KH, KW), stride, padding, dilation, taps, B, dw_taps)
-    dw = dw_taps[:, :Q].reshape(groups, KH, KW, C, -1)  # (G, KH, KW, C/G, K/G)
+    _weight_gradient(x, dy, (KH, KW), stride, padding, dilation, taps, B, x_last, dy_last, dw_taps)
+    for dw in dw_taps[1:]:
+        np.add(dw_taps[0], dw, out=dw_taps[0])
+    dw = dw_taps[0, :, :Q].reshape(groups, KH, KW, C, -1)  # (G, KH, KW, C/G, K/G)
     np.copyto(out.reshape(groups, -1, C, KH, KW), dw.transpose(0, 4, 3, 1, 2))
 
 
-# Below: G groups, c and k channels of one;  x: (C, H, W, B + gap);  y: (K, OH, OW, B + gap).
+# Below: x (N, C, H, W), y (N, K, OH, OW), and of each part x_last (C, H, W, B + gap), y_last
+# (K, OH, OW, B + gap) and its list of taps; G groups, c and k channels of one.
+
+
+@threaded
+def _forward(
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    taps: Array,
+    B: int,
+    x_last: Array,
+    y_last: Array,
+    y: Array,
+) -> None:
+    for part in prange(len(taps)):
+        first, end = share_of_runs(part, len(taps), len(x))
+        for n in range(first, end, B):
+            chunk = slice(n, min(n + B, end))
+            b = sample_last(x[chunk], x_last[part])
+            _windows_sums(x_last[part], w, stride, padding, dilation, taps[part], b, y_last[part])
+            sample_first(y_last[part], y[chunk])
+
+
+@threaded
+def _input_gradient(
+    dy: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    taps: Array,
+    B: int,
+    dy_last: Array,
+    dx_last: Array,
+    dx: Array,
+) -> None:
+    for part in prange(len(taps)):
+        first, end = share_of_runs(part, len(taps), len(dy))
+        for n in range(first, end, B):
+            chunk = slice(n, min(n + B, end))
+            b = sample_last(dy[chunk], dy_last[part])
+            _readers_sums(dy_last[part], w, stride, padding, dilation, taps[part], b, dx_last[part])
+            sample_first(dx_last[part], dx[chunk])
+
+
+@threaded
+def _weight_gradient(
+    x: Array,
+    dy: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    taps: Array,
+    B: int,
+    x_last: Array,
+    dy_last: Array,
+    dw: Array,
+) -> None:
+    for part in prange(len(taps)):
+        dw[part] = 0
+        first, end = share_of_runs(part, len(taps), len(x))
+        for n in range(first, end, B):
+            chunk = slice(n, min(n + B, end))
+            b = sample_last(x[chunk], x_last[part])
+            sample_last(dy[chunk], dy_last[part])
+            _add_windows_products(
+                *(x_last[part], dy_last[part], kernel, stride, padding, dilation),
+                *(taps[part], b, dw[part]),
+            )
 
 
 @elementwise
-def _forward(
+def _windows_sums(
     x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, taps: Array, B: int, y: Array
 ) -> None:
     """y[k, i, j] = Σ over a, b, c of w[g, a, b, c, k] x[c, i·SH + a·DH - PH, j·SW + b·DW - PW]."""
@@ -119,7 +193,7 @@ def _forward(
 
 
 @elementwise
-def _input_gradient(
+def _readers_sums(
     dy: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, taps: Array, B: int, dx: Array
 ) -> None:
     """dx[c, p, q] = Σ over a, b, k of w[g, a, b, k, c] dy[k, i, j], for those a, b that have whole
@@ -138,7 +212,7 @@ def _input_gradient(
 
 
 @elementwise
-def _weight_gradient(
+def _add_windows_products(
     x: Array,
     dy: Array,
     kernel: Pair,

@@ -1,6 +1,9 @@
 """A batch picked from a data set: rows are copied, converted and scaled in one pass."""
 
-from minae.backends.cpu_numba.jit import elementwise
+from numba import prange
+
+from minae.backends.cpu_numba.jit import elementwise, threaded
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
 
@@ -13,7 +16,7 @@ def gather(source: Array, indices: Array, scale: float, shift: float, *, out: Ar
     number = out.dtype.type
     source = contiguous("gather.source", source)
     indices = contiguous("gather.indices", indices)
-    _gather(source, indices, number(scale), number(shift), out)
+    _gather(parts(len(out), out.size), source, indices, number(scale), number(shift), out)
 
 
 def take(source: Array, indices: Array, *, out: Array) -> None:
@@ -26,14 +29,18 @@ def one_hot(labels: Array, *, out: Array) -> None:
     _one_hot(contiguous("gather.labels", labels), out)
 
 
-@elementwise
-def _gather(source: Array, indices: Array, scale: float, shift: float, out: Array) -> None:
+@threaded
+def _gather(
+    parts: int, source: Array, indices: Array, scale: float, shift: float, out: Array
+) -> None:
     number = out.dtype.type
     N, D = out.shape
-    for n in range(N):
-        row = source[indices[n]]
-        for d in range(D):
-            out[n, d] = scale * number(row[d]) + shift
+    for part in prange(parts):
+        first, end = share(part, parts, N)
+        for n in range(first, end):
+            row = source[indices[n]]
+            for d in range(D):
+                out[n, d] = scale * number(row[d]) + shift
 
 
 @elementwise

@@ -1,16 +1,21 @@
 """Losses: the value and the gradient in one pass over the arrays.
 
 Plain form: `cpu_numpy/losses.py`, which makes a pass (and a temporary array) for each step of the
-formula. The value is summed over a sample in the arrays' dtype, over samples in float64. A kernel
-whose gradient replaces its input gets None for the input, see `activations.py`.
+formula. The value is summed over a sample in its dtype, over samples in float64, by each thread
+over its part. A kernel whose gradient replaces its input gets None for the input, see
+`activations.py`.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from minae.backends.cpu_numba.jit import reduction
+import numpy as np
+from numba import prange
+
+from minae.backends.cpu_numba.jit import elementwise, threaded_reduction
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import log, log1p, sigmoid, softplus
-from minae.backends.cpu_numpy.arrays import contiguous
+from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array
 
 ArrayOrNone: TypeAlias = Any  # a kernel is compiled for each, `is None` costs nothing
@@ -42,88 +47,106 @@ def l1(y: Array, t: Array, scale: float, *, value: Array, dy: Array | None) -> N
 
 
 def _loss(
-    kernel: Callable[..., float],
+    kernel: Callable[..., None],
     y: Array,
     t: Array,
     scale: float,
     value: Array,
     dy: Array | None,
 ) -> None:
-    """value = scale · kernel(...) over the arrays as (N, D)."""
+    """value = scale · the sum of the kernel's totals, one a part, over the arrays as (N, D)."""
     N = len(t)
     y_or_none = None if y is dy else contiguous("losses.y", y).reshape(N, -1)  # (N, D)
     t = contiguous("losses.t", t).reshape(N, -1)  # (N, D)
     dy = None if dy is None else dy.reshape(N, -1)  # (N, D)
-    value[0] = scale * kernel(y_or_none, t, t.dtype.type(scale), dy)
+    totals = scratch("losses.totals", (parts(N, t.size),), np.float64)
+    kernel(y_or_none, t, t.dtype.type(scale), totals, dy)
+    value[0] = scale * totals.sum()
 
 
-@reduction
-def _bce_with_logits(y: ArrayOrNone, t: Array, scale: float, dy: ArrayOrNone) -> float:
-    source = dy if y is None else y
-    total = 0.0
-    for n in range(len(t)):
-        of_sample = t.dtype.type(0)
-        for d in range(t.shape[1]):
-            a = source[n, d]
-            of_sample += softplus(a) - a * t[n, d]
-            if dy is not None:
-                dy[n, d] = scale * (sigmoid(a) - t[n, d])
-        total += of_sample
-    return total
+@elementwise
+def _source(y: ArrayOrNone, dy: ArrayOrNone) -> ArrayOrNone:
+    """Where y is read: in dy where it works in place."""
+    return dy if y is None else y
 
 
-@reduction
-def _bce(y: ArrayOrNone, t: Array, scale: float, dy: ArrayOrNone) -> float:
-    source = dy if y is None else y
+@threaded_reduction
+def _bce_with_logits(
+    y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone
+) -> None:
+    source = _source(y, dy)
+    for part in prange(len(totals)):
+        total = 0.0
+        first, end = share(part, len(totals), len(t))
+        for n in range(first, end):
+            of_sample = t.dtype.type(0)
+            for d in range(t.shape[1]):
+                a = source[n, d]
+                of_sample += softplus(a) - a * t[n, d]
+                if dy is not None:
+                    dy[n, d] = scale * (sigmoid(a) - t[n, d])
+            total += of_sample
+        totals[part] = total
+
+
+@threaded_reduction
+def _bce(y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone) -> None:
+    source = _source(y, dy)
     one = t.dtype.type(1)
     least_log = t.dtype.type(-100)
     least_variance = t.dtype.type(1e-12)
-    total = 0.0
-    for n in range(len(t)):
-        of_sample = t.dtype.type(0)
-        for d in range(t.shape[1]):
-            p = source[n, d]
-            log_p = log(p)
-            log_q = log1p(-p)
-            log_p = least_log if log_p < least_log else log_p
-            log_q = least_log if log_q < least_log else log_q
-            of_sample -= t[n, d] * log_p + (one - t[n, d]) * log_q
-            if dy is not None:
-                variance = p * (one - p)
-                variance = least_variance if variance < least_variance else variance
-                dy[n, d] = scale * (p - t[n, d]) / variance
-        total += of_sample
-    return total
+    for part in prange(len(totals)):
+        total = 0.0
+        first, end = share(part, len(totals), len(t))
+        for n in range(first, end):
+            of_sample = t.dtype.type(0)
+            for d in range(t.shape[1]):
+                p = source[n, d]
+                log_p = log(p)
+                log_q = log1p(-p)
+                log_p = least_log if log_p < least_log else log_p
+                log_q = least_log if log_q < least_log else log_q
+                of_sample -= t[n, d] * log_p + (one - t[n, d]) * log_q
+                if dy is not None:
+                    variance = p * (one - p)
+                    variance = least_variance if variance < least_variance else variance
+                    dy[n, d] = scale * (p - t[n, d]) / variance
+            total += of_sample
+        totals[part] = total
 
 
-@reduction
-def _mse(y: ArrayOrNone, t: Array, scale: float, dy: ArrayOrNone) -> float:
-    source = dy if y is None else y
+@threaded_reduction
+def _mse(y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone) -> None:
+    source = _source(y, dy)
     two_scale = scale + scale
-    total = 0.0
-    for n in range(len(t)):
-        of_sample = t.dtype.type(0)
-        for d in range(t.shape[1]):
-            e = source[n, d] - t[n, d]
-            of_sample += e * e
-            if dy is not None:
-                dy[n, d] = two_scale * e
-        total += of_sample
-    return total
+    for part in prange(len(totals)):
+        total = 0.0
+        first, end = share(part, len(totals), len(t))
+        for n in range(first, end):
+            of_sample = t.dtype.type(0)
+            for d in range(t.shape[1]):
+                e = source[n, d] - t[n, d]
+                of_sample += e * e
+                if dy is not None:
+                    dy[n, d] = two_scale * e
+            total += of_sample
+        totals[part] = total
 
 
-@reduction
-def _l1(y: ArrayOrNone, t: Array, scale: float, dy: ArrayOrNone) -> float:
-    source = dy if y is None else y
+@threaded_reduction
+def _l1(y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone) -> None:
+    source = _source(y, dy)
     zero = t.dtype.type(0)
-    total = 0.0
-    for n in range(len(t)):
-        of_sample = t.dtype.type(0)
-        for d in range(t.shape[1]):
-            e = source[n, d] - t[n, d]
-            of_sample += abs(e)
-            if dy is not None:
-                sign = scale if e > 0 else -scale
-                dy[n, d] = e if e != e else zero if e == 0 else sign
-        total += of_sample
-    return total
+    for part in prange(len(totals)):
+        total = 0.0
+        first, end = share(part, len(totals), len(t))
+        for n in range(first, end):
+            of_sample = t.dtype.type(0)
+            for d in range(t.shape[1]):
+                e = source[n, d] - t[n, d]
+                of_sample += abs(e)
+                if dy is not None:
+                    sign = scale if e > 0 else -scale
+                    dy[n, d] = e if e != e else zero if e == 0 else sign
+            total += of_sample
+        totals[part] = total

@@ -2,15 +2,19 @@
 
 Plain form: `cpu_numpy/pooling.py`, for each place of a window passes over all windows. Here windows
 are taken one by one, each for a run of B samples at once (`sample_last.py`), and clipped to the
-image, so that nothing is padded. The blocks of upsampling are windows that do not overlap.
+image, so that nothing is padded. The blocks of upsampling are windows that do not overlap. Each
+thread takes a part of the samples.
 """
 
-from minae.backends.cpu_numba.jit import elementwise
+from numba import prange
+
+from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.sample_last import (
-    chunks,
     like_sample_last,
+    portions,
     sample_first,
     sample_last,
+    share_of_runs,
 )
 from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array, Pair
@@ -20,27 +24,24 @@ def max_pool2d_forward(
     x: Array, kernel: Pair, stride: Pair, padding: Pair, *, out: Array, argmax: Array
 ) -> None:
     """out = max over each window. Plain form: `cpu_numpy.pooling.max_pool2d_forward`."""
+    parts, B = portions(x, out)
+    x_last = like_sample_last("pooling.x_last", x, parts, B)
+    y_last = like_sample_last("pooling.y_last", out, parts, B)
+    argmax_last = like_sample_last("pooling.argmax_last", argmax, parts, B)
     x = contiguous("pooling.x", x)
-    for chunk, B in chunks(x, out):
-        x_last = sample_last("pooling.x_last", x[chunk], B)
-        y_last = like_sample_last("pooling.y_last", out[chunk], B)
-        argmax_last = like_sample_last("pooling.argmax_last", argmax[chunk], B)
-        _max_pool2d_forward(x_last, kernel, stride, padding, B, y_last, argmax_last)
-        sample_first(y_last, out=out[chunk])
-        sample_first(argmax_last, out=argmax[chunk])
+    _max_pool2d_forward(x, kernel, stride, padding, B, x_last, y_last, argmax_last, out, argmax)
 
 
 def max_pool2d_backward(
     dy: Array, argmax: Array, kernel: Pair, stride: Pair, padding: Pair, *, out: Array
 ) -> None:
     """out = 0, then dy to the winners. Plain form: `cpu_numpy.pooling.max_pool2d_backward`."""
+    parts, B = portions(dy, out)
+    dy_last = like_sample_last("pooling.y_last", dy, parts, B)
+    argmax_last = like_sample_last("pooling.argmax_last", argmax, parts, B)
+    dx_last = like_sample_last("pooling.x_last", out, parts, B)
     dy, argmax = contiguous("pooling.dy", dy), contiguous("pooling.argmax", argmax)
-    for chunk, B in chunks(dy, out):
-        dy_last = sample_last("pooling.y_last", dy[chunk], B)
-        argmax_last = sample_last("pooling.argmax_last", argmax[chunk], B)
-        dx_last = like_sample_last("pooling.x_last", out[chunk], B)
-        _max_pool2d_backward(dy_last, argmax_last, kernel, stride, padding, B, dx_last)
-        sample_first(dx_last, out=out[chunk])
+    _max_pool2d_backward(dy, argmax, kernel, stride, padding, B, dy_last, argmax_last, dx_last, out)
 
 
 def avg_pool2d_forward(x: Array, kernel: Pair, stride: Pair, padding: Pair, *, out: Array) -> None:
@@ -69,24 +70,113 @@ def _sum_windows(
     x: Array, kernel: Pair, stride: Pair, padding: Pair, factor: float, out: Array
 ) -> None:
     """out = factor · sum over each window of x."""
+    parts, B = portions(x, out)
+    x_last = like_sample_last("pooling.x_last", x, parts, B)
+    y_last = like_sample_last("pooling.y_last", out, parts, B)
     x = contiguous("pooling.x", x)
-    for chunk, B in chunks(x, out):
-        x_last = sample_last("pooling.x_last", x[chunk], B)
-        y_last = like_sample_last("pooling.y_last", out[chunk], B)
-        _window_sums(x_last, kernel, stride, padding, x.dtype.type(factor), B, y_last)
-        sample_first(y_last, out=out[chunk])
+    _sums(x, kernel, stride, padding, x.dtype.type(factor), B, x_last, y_last, out)
 
 
 def _spread_over_windows(
     dy: Array, kernel: Pair, stride: Pair, padding: Pair, factor: float, out: Array
 ) -> None:
     """out = 0, then factor · dy is added all over its window: the adjoint of _sum_windows."""
+    parts, B = portions(dy, out)
+    dy_last = like_sample_last("pooling.y_last", dy, parts, B)
+    dx_last = like_sample_last("pooling.x_last", out, parts, B)
     dy = contiguous("pooling.dy", dy)
-    for chunk, B in chunks(dy, out):
-        dy_last = sample_last("pooling.y_last", dy[chunk], B)
-        dx_last = like_sample_last("pooling.x_last", out[chunk], B)
-        _window_spread(dy_last, kernel, stride, padding, dy.dtype.type(factor), B, dx_last)
-        sample_first(dx_last, out=out[chunk])
+    _spread(dy, kernel, stride, padding, dy.dtype.type(factor), B, dy_last, dx_last, out)
+
+
+# Below: arrays (N, C, H, W) in parts, and of each part the same of a chunk as (C, H, W, B + gap).
+
+
+@threaded
+def _max_pool2d_forward(
+    x: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    B: int,
+    x_last: Array,
+    y_last: Array,
+    argmax_last: Array,
+    y: Array,
+    argmax: Array,
+) -> None:
+    for part in prange(len(x_last)):
+        first, end = share_of_runs(part, len(x_last), len(x))
+        for n in range(first, end, B):
+            chunk = slice(n, min(n + B, end))
+            b = sample_last(x[chunk], x_last[part])
+            _maxima(x_last[part], kernel, stride, padding, b, y_last[part], argmax_last[part])
+            sample_first(y_last[part], y[chunk])
+            sample_first(argmax_last[part], argmax[chunk])
+
+
+@threaded
+def _max_pool2d_backward(
+    dy: Array,
+    argmax: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    B: int,
+    dy_last: Array,
+    argmax_last: Array,
+    dx_last: Array,
+    dx: Array,
+) -> None:
+    for part in prange(len(dy_last)):
+        first, end = share_of_runs(part, len(dy_last), len(dy))
+        for n in range(first, end, B):
+            chunk = slice(n, min(n + B, end))
+            b = sample_last(dy[chunk], dy_last[part])
+            sample_last(argmax[chunk], argmax_last[part])
+            _to_winners(dy_last[part], argmax_last[part], kernel, stride, padding, b, dx_last[part])
+            sample_first(dx_last[part], dx[chunk])
+
+
+@threaded
+def _sums(
+    x: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    factor: float,
+    B: int,
+    x_last: Array,
+    y_last: Array,
+    y: Array,
+) -> None:
+    for part in prange(len(x_last)):
+        first, end = share_of_runs(part, len(x_last), len(x))
+        for n in range(first, end, B):
+            chunk = slice(n, min(n + B, end))
+            b = sample_last(x[chunk], x_last[part])
+            _window_sums(x_last[part], kernel, stride, padding, factor, b, y_last[part])
+            sample_first(y_last[part], y[chunk])
+
+
+@threaded
+def _spread(
+    dy: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    factor: float,
+    B: int,
+    dy_last: Array,
+    dx_last: Array,
+    dx: Array,
+) -> None:
+    for part in prange(len(dy_last)):
+        first, end = share_of_runs(part, len(dy_last), len(dy))
+        for n in range(first, end, B):
+            chunk = slice(n, min(n + B, end))
+            b = sample_last(dy[chunk], dy_last[part])
+            _window_spread(dy_last[part], kernel, stride, padding, factor, b, dx_last[part])
+            sample_first(dx_last[part], dx[chunk])
 
 
 @elementwise
@@ -98,7 +188,7 @@ def _inside(place: int, size: int, kernel: int, stride: int, padding: int) -> tu
 
 
 @elementwise
-def _max_pool2d_forward(
+def _maxima(
     x: Array, kernel: Pair, stride: Pair, padding: Pair, B: int, y: Array, argmax: Array
 ) -> None:
     C, H, W, _ = x.shape
@@ -123,7 +213,7 @@ def _max_pool2d_forward(
 
 
 @elementwise
-def _max_pool2d_backward(
+def _to_winners(
     dy: Array, argmax: Array, kernel: Pair, stride: Pair, padding: Pair, B: int, dx: Array
 ) -> None:
     C, OH, OW, _ = dy.shape

@@ -4,14 +4,14 @@ What a batch holds at one place of the image is then a run of B numbers next to 
 are summed or compared run by run at full vector width, whatever the stride, the dilation, the
 padding and the width of the image. The price is to turn the batch around, in and out.
 
-A batch is taken in chunks of at most 256 samples. B is their number rounded up to whole runs
-(`vectors.RUN`); the rest is zeros. The last axis is longer than B, an odd number of vectors: with
-512 or 1024 bytes from row to row, the rows of a window would compete for the same lines of cache.
+A batch is taken in parts, one a thread, and a part in chunks of B samples, B a number of whole runs
+(`vectors.RUN`); where samples are missing stand zeros. The last axis is longer than B, an odd
+number of vectors: with 512 or 1024 bytes from row to row, the rows of a window would compete for
+the same lines of cache.
 """
 
-from collections.abc import Iterator
-
 from minae.backends.cpu_numba.jit import elementwise
+from minae.backends.cpu_numba.threads import parts
 from minae.backends.cpu_numba.vectors import LANES, RUN, VECTOR_BYTES, transpose_tile
 from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
@@ -20,30 +20,40 @@ _CHUNK = 256  # samples in a chunk at most
 _NUMBERS = 2**22  # numbers in a chunk's input and output at most, if that leaves one run
 
 
-def chunks(x: Array, y: Array) -> Iterator[tuple[slice, int]]:
-    """Slices of a batch that goes from x to y (N, C, H, W), each with its B."""
-    fitting = _NUMBERS // (x[0].size + y[0].size)
-    most = min(max(fitting // RUN, 1) * RUN, _CHUNK)
-    for start in range(0, len(x), most):
-        stop = min(start + most, len(x))
-        yield slice(start, stop), -(-(stop - start) // RUN) * RUN
+def portions(x: Array, y: Array) -> tuple[int, int]:
+    """(parts, B) for a batch that goes from x to y (N, C, H, W)."""
+    runs = -(-len(x) // RUN)
+    count = parts(runs, x.size + y.size)
+    fitting = _NUMBERS // (x[0].size + y[0].size) // RUN
+    return count, RUN * max(1, min(-(-runs // count), fitting, _CHUNK // RUN))
 
 
-def like_sample_last(slot: str, x: Array, B: int) -> Array:
-    """Scratch (C, H, W, B + gap) for x (N, C, H, W)."""
-    return scratch(slot, (*x.shape[1:], (B // LANES | 1) * LANES), x.dtype)
+def like_sample_last(slot: str, x: Array, parts: int, B: int) -> Array:
+    """Scratch (parts, C, H, W, B + gap) for chunks of x (N, C, H, W)."""
+    return scratch(slot, (parts, *x.shape[1:], (B // LANES | 1) * LANES), x.dtype)
 
 
-def sample_last(slot: str, x: Array, B: int) -> Array:
-    """x (N, C, H, W), contiguous, as scratch (C, H, W, B + gap)."""
-    last = like_sample_last(slot, x, B)
-    _transpose(x.reshape(len(x), -1), last.reshape(-1, last.shape[3]))  # (N, D) to (D, B + gap)
-    return last
+@elementwise
+def share_of_runs(part: int, parts: int, N: int) -> tuple[int, int]:
+    """First and last (excluded) of the samples of a part, whole runs of them."""
+    runs = (N + RUN - 1) // RUN
+    return part * runs // parts * RUN, min((part + 1) * runs // parts * RUN, N)
 
 
-def sample_first(last: Array, *, out: Array) -> None:
-    """out (N, C, H, W) = last (C, H, W, B + gap)."""
-    _transpose(last.reshape(-1, last.shape[3]), out.reshape(len(out), -1))  # (D, B + gap) to (N, D)
+@elementwise
+def sample_last(x: Array, last: Array) -> int:
+    """last (C, H, W, B + gap) = x (n, C, H, W), n <= B. Returns n rounded up to whole runs."""
+    N, C, H, W = x.shape
+    _transpose(x.reshape(N, C * H * W), last.reshape(C * H * W, last.shape[3]))
+    runs: int = (N + RUN - 1) // RUN
+    return runs * RUN
+
+
+@elementwise
+def sample_first(last: Array, out: Array) -> None:
+    """out (n, C, H, W) = last (C, H, W, B + gap)."""
+    N, C, H, W = out.shape
+    _transpose(last.reshape(C * H * W, last.shape[3]), out.reshape(N, C * H * W))
 
 
 @elementwise
