@@ -6,7 +6,7 @@ import numpy as np
 
 from minae import plots
 from minae.backends.spec import Array
-from minae.datasets import ImageSet
+from minae.datasets import Dataset, ImageSet
 from minae.ledger import principal_components
 from minae.models import Autoencoder, ConditionalVAE, VariationalAutoencoder
 from minae.models.model import Model
@@ -16,7 +16,7 @@ POINTS = 5000  # of a scatter; more hide each other
 SIDE = 15  # of a decoded grid
 
 
-def write_figures(folder: Path, model: Model, data: ImageSet, metrics: Metrics, title: str) -> None:
+def write_figures(folder: Path, model: Model, data: Dataset, metrics: Metrics, title: str) -> None:
     """Write folder/*.png: loss, reconstructions, codes, and whatever else the model can draw."""
     folder.mkdir()
     plots.loss_curve(
@@ -25,6 +25,12 @@ def write_figures(folder: Path, model: Model, data: ImageSet, metrics: Metrics, 
         y_label=f"loss ({model.loss.unit})",
         title=title,
     )
+    if isinstance(data, ImageSet):
+        _of_images(folder, model, data, title)
+
+
+def _of_images(folder: Path, model: Model, data: ImageSet, title: str) -> None:
+    """What a model of grey images can draw."""
     if isinstance(model, Autoencoder | VariationalAutoencoder):
         _reconstructions(folder / "reconstructions.png", model, data, title)
         _codes(folder, model, data, title)

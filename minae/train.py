@@ -17,7 +17,7 @@ import numpy as np
 from minae import ledger, recipes
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
-from minae.datasets import ImageSet, load_images
+from minae.datasets import Dataset, download, load_images
 from minae.errors import MinaeError
 from minae.figures import write_figures
 from minae.io import save
@@ -56,8 +56,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--faithful", action="store_true", help="cvae: the source page's decoder, mistake included"
     )
-    p.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of IDX files (default: MNIST in the box)"
+    source = p.add_mutually_exclusive_group()
+    source.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="images (IDX, .npy, .npz), UCR series, NSL-KDD or CSV records, as the recipe takes "
+        "them (default: MNIST in the box, or data made here)",
+    )
+    source.add_argument(
+        "--download", metavar="NAME", help="fetch images: fashion-mnist, kmnist, emnist-letters ..."
     )
     p.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-DATE)")
     p.add_argument(
@@ -96,11 +104,10 @@ def train(options: argparse.Namespace) -> None:
     """Train as the options say and write the run folder."""
     known = recipes.options(options.recipe)
     ops = get_backend(options.backend)
-    data = load_images(options.data)
+    data = _load(options)
     given = {"latent": options.latent, "faithful": options.faithful}
     wanted = {name: value for name, value in given.items() if value}
-    if "classes" in known:
-        wanted["classes"] = data.classes
+    wanted |= {name: value for name, value in data.dimensions.items() if name in known}
     recipe = _with_options(recipes.make(options.recipe, **wanted), options)
     threads = Threads(ops, options.threads)
     folder = options.out or default_folder(options.recipe)
@@ -143,8 +150,18 @@ def train(options: argparse.Namespace) -> None:
         print(f"pictures, figures and model: {folder}")
 
 
+def _load(options: argparse.Namespace) -> Dataset:
+    """The recipe's data: those of --data or --download, or else its own."""
+    load = recipes.loader(options.recipe) or load_images
+    if options.download is None:
+        return load(options.data)
+    if load is not load_images:
+        raise MinaeError(f"recipe {options.recipe!r} is not trained on images: give --data instead")
+    return load(download(options.download))
+
+
 def _fit(
-    recipe: Recipe, data: ImageSet, threads: Threads, *, quiet: bool
+    recipe: Recipe, data: Dataset, threads: Threads, *, quiet: bool
 ) -> tuple[Metrics, int, int, float]:
     """Train; returns the metrics, the steps taken, the samples seen, and seconds spent training."""
     model, metrics = recipe.model, Metrics()
@@ -203,7 +220,7 @@ def _with_options(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     return recipe
 
 
-def _config(options: argparse.Namespace, recipe: Recipe, data: ImageSet) -> dict[str, Any]:
+def _config(options: argparse.Namespace, recipe: Recipe, data: Dataset) -> dict[str, Any]:
     """All that is needed to do this run again."""
     return {
         "recipe": options.recipe,
