@@ -6,9 +6,16 @@ import numpy as np
 
 from minae import plots
 from minae.backends.spec import Array
-from minae.datasets import ImageSet
+from minae.datasets import Dataset, ImageSet
+from minae.layers import Dense
+from minae.layers.layer import Layer
 from minae.ledger import principal_components
-from minae.models import Autoencoder, ConditionalVAE, VariationalAutoencoder
+from minae.models import (
+    Autoencoder,
+    ConditionalVAE,
+    DenoisingAutoencoder,
+    VariationalAutoencoder,
+)
 from minae.models.model import Model
 from minae.run import Metrics
 
@@ -16,18 +23,30 @@ POINTS = 5000  # of a scatter; more hide each other
 SIDE = 15  # of a decoded grid
 
 
-def write_figures(folder: Path, model: Model, data: ImageSet, metrics: Metrics, title: str) -> None:
+def write_figures(folder: Path, model: Model, data: Dataset, metrics: Metrics, title: str) -> None:
     """Write folder/*.png: loss, reconstructions, codes, and whatever else the model can draw."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     plots.loss_curve(
         folder / "loss.png",
         {split: metrics.series(split) for split in ("train", "test")},
         y_label=f"loss ({model.loss.unit})",
         title=title,
     )
+    if isinstance(data, ImageSet):
+        _of_images(folder, model, data, title)
+
+
+def _of_images(folder: Path, model: Model, data: ImageSet, title: str) -> None:
+    """What a model of grey images can draw."""
     if isinstance(model, Autoencoder | VariationalAutoencoder):
         _reconstructions(folder / "reconstructions.png", model, data, title)
         _codes(folder, model, data, title)
+    if isinstance(model, Autoencoder):
+        _kernels(folder / "kernels.png", model, data, title)
+    if isinstance(model, DenoisingAutoencoder):
+        _denoised(folder / "denoised.png", model, data, title)
+    elif isinstance(model, Autoencoder) and model.code >= data.train_images.shape[1]:
+        _copies(folder / "copies.png", model, data, title)
     if isinstance(model, ConditionalVAE):
         _one_row_per_class(folder / "classes.png", model, data, title)
     elif isinstance(model, VariationalAutoencoder):
@@ -51,6 +70,62 @@ def _reconstructions(
     images = data.test_images[first]
     y = model.reconstruct(images, **_labels(model, data.test_labels[first]))
     plots.reconstructions(path, images / 255, y, data.image_shape, title=title)
+
+
+def kernels(model: Model) -> Array | None:
+    """The weights (K, D) of the encoder's first layer, None if it is not a Dense one on all
+    pixels."""
+    layers = _flat(getattr(model, "encoder", None))
+    first = next((layer for layer in layers if layer.parameters()), None)
+    if type(first) is not Dense or first.in_features != int(np.prod(model.input_shape)):
+        return None
+    return model.ops.to_numpy(first.w)
+
+
+def as_grey(w: Array) -> Array:
+    """Weights (K, D) as grey values: 0.5 is 0, and the largest of each row is black or white."""
+    largest: Array = np.maximum(np.abs(w).max(axis=1, keepdims=True), 1e-12)
+    return 0.5 + 0.5 * w / largest
+
+
+def _flat(layer: Layer | None) -> list[Layer]:
+    """A layer and those inside it, in order; none for None."""
+    if layer is None:
+        return []
+    return [layer, *(part for inner in layer.sublayers() for part in _flat(inner))]
+
+
+def _kernels(path: Path, model: Autoencoder, data: ImageSet, title: str) -> None:
+    """What the first hundred units of the encoder's first layer look for, where it is Dense."""
+    w = kernels(model)
+    if w is not None:
+        heading = f"{title}: kernels of the encoder, mid-grey is 0"
+        plots.image_grid(path, as_grey(w[:100]), data.image_shape, 10, title=heading)
+
+
+def _denoised(path: Path, model: DenoisingAutoencoder, data: ImageSet, title: str) -> None:
+    """One test image of each class (the first), damaged, and repaired."""
+    _, first = np.unique(data.test_labels, return_index=True)
+    images = data.test_images[first[:12]]
+    damaged = model.damage(images)
+    rows = [images / 255, damaged, model.denoise(damaged)]
+    plots.image_grid(
+        path,
+        np.concatenate(rows),  # (3·12, D)
+        data.image_shape,
+        len(images),
+        title=title,
+        row_labels=("original", "damaged", "denoised"),
+    )
+
+
+def _copies(path: Path, model: Autoencoder, data: ImageSet, title: str) -> None:
+    """Six test images and six of noise, and what a code as large as they are makes of them."""
+    noise = np.random.default_rng(0).random((6, data.test_images.shape[1]))
+    images = np.concatenate([data.test_images[:6] / 255, noise])
+    y = model.reconstruct(images)
+    heading = f"{title}: noise comes through as well as digits do"
+    plots.reconstructions(path, images, y, data.image_shape, title=heading)
 
 
 def _codes(

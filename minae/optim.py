@@ -106,6 +106,11 @@ class Optimizer:
             for name in self.state_names()
         }
 
+    def resume(self, steps: int) -> None:
+        """Go on after so many steps, whose state the caller has put back."""
+        self.steps_done = steps
+        self.step_count[:] = steps
+
     def state_names(self) -> tuple[str, ...]:
         """Names of the flat vectors that the rule keeps."""
         return ()

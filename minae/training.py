@@ -2,12 +2,13 @@
 
 from functools import partial
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
 from minae import random
 from minae.backends.spec import Array
-from minae.errors import MinaeError
+from minae.errors import Diverged, MinaeError
 from minae.layers.layer import Cache, SparseInput
 from minae.models.model import Model
 from minae.optim import Optimizer
@@ -38,6 +39,7 @@ class Training:
         self.model, self.optimizer = model, optimizer
         self.images = model.device_images(images)
         self.nonzeros = model.nonzeros(np.asarray(images))
+        model.prepare(images)
         self.samples = len(self.images)
         self.labels = model.device_labels(labels, self.samples)
         self.batch_size = min(batch_size, self.samples)
@@ -86,10 +88,10 @@ class Training:
             self.model.ops.add(cache.totals[name], value, out=cache.totals[name])
 
     def loss(self) -> float:
-        """The last batch's loss, in the loss's unit. Raises MinaeError if it is not finite."""
+        """The last batch's loss, in the loss's unit. Raises Diverged if it is not finite."""
         value = float(self.model.ops.to_numpy(self.last.values["loss"])[0])
         if not isfinite(value):
-            raise MinaeError(
+            raise Diverged(
                 f"the loss became {value} by step {self.optimizer.steps_done}; "
                 f"try a smaller --lr than {self.optimizer.lr:g}, or --dtype float64"
             )
@@ -106,6 +108,46 @@ class Training:
                 self.model.ops.copy(self._zero, out=total)
             cache.batches = 0
         return means
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Host arrays and plain numbers from which `restore` goes on as if never stopped."""
+        ops, optimizer = self.model.ops, self.optimizer
+        weights = self.model.parameters.to_numpy()
+        arrays = {f"weights.{path}": values for path, values in weights.items()}
+        arrays |= {f"optimizer.{name}": ops.to_numpy(v) for name, v in optimizer.state.items()}
+        sums = {
+            size: {
+                "batches": cache.batches,
+                "totals": {n: float(ops.to_numpy(t)[0]) for n, t in cache.totals.items()},
+            }
+            for size, cache in self._caches.items()
+        }
+        steps = optimizer.steps_done
+        return arrays, {"steps": steps, "epoch": self.epoch, "start": self._start, "sums": sums}
+
+    def restore(self, arrays: dict[str, Array], numbers: dict[str, Any]) -> None:
+        """Take on what `state` gave. Raises MinaeError if it is that of another model."""
+        ops, optimizer = self.model.ops, self.optimizer
+        wanted = {f"weights.{path}" for path in self.model.parameters.to_numpy()}
+        wanted |= {f"optimizer.{name}" for name in optimizer.state}
+        if arrays.keys() != wanted:
+            odd = ", ".join(sorted(arrays.keys() ^ wanted))
+            raise MinaeError(f"the checkpoint is that of another model or optimizer: {odd}")
+        for name, values in arrays.items():
+            kind, _, path = name.partition(".")
+            if kind == "weights":
+                self.model.parameters.assign(path, values)
+            else:
+                state = optimizer.state[path]
+                ops.copy(ops.asarray(values, state.dtype), out=state)
+        optimizer.resume(numbers["steps"])
+        self.epoch, self._start = numbers["epoch"], numbers["start"]
+        self._order = self._new_order()
+        for size, sums in numbers["sums"].items():
+            cache = self._cache(int(size))
+            cache.batches = sums["batches"]
+            for name, total in sums["totals"].items():
+                cache.totals[name][:] = total
 
     def _scaled(self, value: float, cache: Cache) -> float:
         n = len(cache.pixels)
