@@ -165,6 +165,23 @@ def test_denoising_learns_to_denoise(backend):
     assert figures["denoised_psnr"] > 16
 
 
+def test_classical_methods_are_given_what_the_model_is_given():
+    pytest.importorskip("cv2")
+    from bench.inpainting import compare
+
+    images, _ = mnist(20)
+    psnr, pictures = compare(denoiser(MaskingNoise(0.5)).bind("numpy"), images)
+    assert [*psnr] == ["damaged", "model", "model, known pixels kept", "Telea", "Navier-Stokes"]
+    original, damaged, _, *keeping = pictures
+    known = damaged != 0.5
+    assert 0.4 < known.mean() < 0.6
+    for picture in keeping:
+        np.testing.assert_allclose(picture[known], original[known], atol=1e-7)
+        assert (picture[~known] != original[~known]).any()
+    assert psnr["damaged"] < psnr["Telea"] < 25
+    assert psnr["damaged"] < psnr["Navier-Stokes"] < 25
+
+
 def test_psnr_of_known_errors():
     x = np.zeros((2, 4))
     y = np.stack([np.full(4, 0.1), np.full(4, 0.01)])
