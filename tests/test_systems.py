@@ -94,6 +94,38 @@ def test_a_hyphen_is_an_underscore_of_the_file():
     assert recipes.summary("beta-vae").startswith("beta-vae (M13)")
 
 
+def after(name, steps, backend="numba", **options):
+    """A recipe's model after some steps on 500 images."""
+    recipe = recipes.make(name, **options)
+    model = recipe.model.bind(backend, np.float32, recipe.seed)
+    training = Training(model, recipe.optimizer, mnist(500)[0], batch_size=50)
+    for _ in range(steps):
+        training.step()
+    return model
+
+
+@every_backend
+def test_an_overcomplete_code_copies_damage(backend):
+    """Its output is nearer to what it was given than to what that was before; a small code's is
+    not so near."""
+    images = mnist(500)[0] / 255
+    damaged = images * (np.random.default_rng(8).random(images.shape) < 0.5)
+    ratios = {}
+    for latent in (1024, 30):
+        y = after("overcomplete", 600, backend, latent=latent).reconstruct(damaged)
+        ratios[latent] = np.square(y - damaged).sum() / np.square(y - images).sum()
+    assert ratios[1024] < 0.5
+    assert ratios[1024] < 0.7 * ratios[30]
+
+
+@every_backend
+def test_a_beta_above_1_lowers_the_divergence(backend):
+    images, _ = mnist(500)
+    vae, beta_vae = (after(name, 200, backend).evaluate(images) for name in ("vae", "beta-vae"))
+    assert beta_vae["kl_nats"] < 0.6 * vae["kl_nats"]
+    assert beta_vae["reconstruction_nats"] > vae["reconstruction_nats"]
+
+
 # ------------------------------------------------------------------ denoising
 def denoiser(noise, pixel_range=(-1.0, 1.0)):
     return DenoisingAutoencoder(
