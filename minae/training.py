@@ -7,7 +7,7 @@ import numpy as np
 from minae import random
 from minae.backends.spec import Array
 from minae.errors import MinaeError
-from minae.layers.layer import Cache
+from minae.layers.layer import Cache, SparseInput
 from minae.models.model import Model
 from minae.optim import Optimizer
 
@@ -36,6 +36,7 @@ class Training:
             raise MinaeError(f"a batch holds 1 sample or more, found batch size {batch_size}")
         self.model, self.optimizer = model, optimizer
         self.images = model.device_images(images)
+        self.nonzeros = model.nonzeros(np.asarray(images))
         model.prepare(images)
         self.samples = len(self.images)
         self.labels = model.device_labels(labels, self.samples)
@@ -111,6 +112,9 @@ class Training:
         if samples not in self._caches:
             cache = self.model.new_cache(samples, seed=self.seed)
             cache.batch.step = self.optimizer.step_count  # the same array: it counts for both
+            if self.nonzeros is not None:
+                scaling = self.model.scaling(self.images)
+                cache.batch.sparse = SparseInput(cache.x, self.nonzeros, cache.batch.rows, *scaling)
             cache.totals = {
                 name: self.model.ops.zeros((1,), np.float64) for name in self.model.parts
             }

@@ -25,7 +25,7 @@ import torch
 from minae.backends.spec import OPERATIONS, Array, Backend
 
 FILES = (
-    *("dense", "activations", "conv2d", "class_bias", "pooling", "batch_norm", "dropout"),
+    *("dense", "sparse", "activations", "conv2d", "class_bias", "pooling", "batch_norm", "dropout"),
     *("losses", "gaussian_kl", "softmax_cross_entropy", "reparameterization"),
     *("contractive", "iwae"),
     *("sgd", "adam", "rmsprop", "clip", "gather", "philox"),

@@ -89,6 +89,21 @@ def test_the_gradient_is_the_slope_of_the_loss(name, backend):
         assert sum(np.vdot(gradients[p], way[p]) for p in way) == pytest.approx(slope, rel=2e-5)
 
 
+@every_backend
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_bytes_train_as_floats_do(name, backend, monkeypatch):
+    """A first layer that multiplies only nonzeros, wherever it may, sees what the others see."""
+    images, labels = mnist(60)
+    losses = []
+    for given in (images, images / 255):
+        recipe = recipes.make(name)
+        model = recipe.model.bind(backend, np.float64, recipe.seed)
+        monkeypatch.setattr(model.ops, "sparse_pays", lambda *arguments: True)
+        training = Training(model, recipe.optimizer, given, labels, batch_size=20, seed=recipe.seed)
+        losses.append([value_of(model, training.step()) for _ in range(4)])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-9)
+
+
 def test_a_hyphen_is_an_underscore_of_the_file():
     assert isinstance(recipes.make("conv-denoising").model, DenoisingAutoencoder)
     assert recipes.summary("beta-vae").startswith("beta-vae (M13)")

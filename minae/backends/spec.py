@@ -75,6 +75,45 @@ class Backend(Protocol):
         a: (M, Q) or, transposed, (Q, M);  b: (Q, R) or, transposed, (R, Q);  out: (M, R).
         """
 
+    # ---------------------------------------------------------------- sparse.py
+    # A batch x (N, D) = scale · u[rows] + shift of a data set u (M, D) that is mostly zeros and
+    # given by its nonzeros: u[m, columns[i]] = values[i] for starts[m] <= i < starts[m + 1].
+    # starts: int64 (M + 1,);  columns: uint16;  values: uint8, or of w's dtype;  rows: int64 (N,).
+    def sparse_pays(self, operation: str, features: int, density: float) -> bool:
+        """Whether "sparse_matmul" or "sparse_weight_gradient" takes less time here than the dense
+        product, for so many features K and this share of nonzeros."""
+
+    def sparse_matmul(
+        self,
+        starts: Array,
+        columns: Array,
+        values: Array,
+        rows: Array,
+        w: Array,
+        scale: float,
+        shift: float,
+        *,
+        out: Array,
+    ) -> None:
+        """out = x wᵀ = scale · Σ_i values[i] w[k, columns[i]] + shift · Σ_d w[k,d].
+
+        w: (K, D);  out: (N, K).
+        """
+
+    def sparse_weight_gradient(
+        self,
+        starts: Array,
+        columns: Array,
+        values: Array,
+        rows: Array,
+        dy: Array,
+        scale: float,
+        shift: float,
+        *,
+        out: Array,
+    ) -> None:
+        """out = dyᵀ x. dy: (N, K);  out: (K, D)."""
+
     # ---------------------------------------------------------------- activations.py
     def bias_activation_forward(
         self, x: Array, b: Array | None, activation: str, slope: float, *, out: Array

@@ -60,6 +60,7 @@ from minae.backends.cpu_numba.reparameterization import (
 from minae.backends.cpu_numba.rmsprop import rmsprop
 from minae.backends.cpu_numba.sgd import sgd
 from minae.backends.cpu_numba.softmax_cross_entropy import softmax_cross_entropy
+from minae.backends.cpu_numba.sparse import sparse_matmul, sparse_pays, sparse_weight_gradient
 
 name: str = "numba"
 
@@ -113,6 +114,9 @@ __all__ = [
     "set_threads",
     "sgd",
     "softmax_cross_entropy",
+    "sparse_matmul",
+    "sparse_pays",
+    "sparse_weight_gradient",
     "take",
     "to_numpy",
     "upsample2d_backward",
