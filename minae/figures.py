@@ -123,7 +123,8 @@ def _copies(path: Path, model: Autoencoder, data: ImageSet, title: str) -> None:
     images = np.concatenate([damaged, turned]) / 255
     heading = f"{title}: holes and digits upside down come through, too"
     y = model.reconstruct(images)
-    plots.reconstructions(path, images, y, data.image_shape, title=heading)
+    captions = ("given", "output")
+    plots.reconstructions(path, images, y, data.image_shape, captions, title=heading)
 
 
 def _codes(
