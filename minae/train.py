@@ -5,7 +5,6 @@ python -m minae.train [RECIPE] [options]; see --help and --list.
 
 import argparse
 import json
-import os
 import sys
 import time
 import zlib
@@ -13,11 +12,11 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from minae import checkpoint, ledger, recipes, studies
+from minae import checkpoint, command, ledger, recipes, studies
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
 from minae.checkpoint import Checkpoint, Counts
@@ -44,15 +43,8 @@ from minae.training import Training, average_loss
 CHECKPOINT_EVERY = 30.0  # seconds
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise MinaeError(f"{message} (see --help)")
-
-
 def parser() -> argparse.ArgumentParser:
-    p = _Parser(
+    p = command.Parser(
         prog="python -m minae.train",
         description="Train an autoencoder and write pictures, figures and the model to a folder.",
         allow_abbrev=False,
@@ -62,12 +54,14 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--backend", default="auto", choices=("auto", *sorted(PACKAGES)))
     p.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     length = p.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=_whole(1), metavar="N", help="passes over the data")
-    length.add_argument("--steps", type=_whole(1), metavar="N", help="optimizer steps instead")
-    p.add_argument("--batch-size", type=_whole(1), metavar="N")
-    p.add_argument("--lr", type=_positive, metavar="X", help="learning rate")
-    p.add_argument("--seed", type=_whole(0, 2**64 - 1), metavar="N")
-    p.add_argument("--latent", type=_whole(1, 4096), metavar="N", help="size of the code")
+    length.add_argument("--epochs", type=command.whole(1), metavar="N", help="passes over the data")
+    length.add_argument(
+        "--steps", type=command.whole(1), metavar="N", help="optimizer steps instead"
+    )
+    p.add_argument("--batch-size", type=command.whole(1), metavar="N")
+    p.add_argument("--lr", type=command.positive, metavar="X", help="learning rate")
+    p.add_argument("--seed", type=command.whole(0, 2**64 - 1), metavar="N")
+    p.add_argument("--latent", type=command.whole(1, 4096), metavar="N", help="size of the code")
     p.add_argument(
         "--faithful", action="store_true", help="cvae: the source page's decoder, mistake included"
     )
@@ -77,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-DATE)")
     p.add_argument(
         "--threads",
-        type=_whole(1),
+        type=command.whole(1),
         metavar="N",
         help="CPU threads (default: all cores, or one while the machine is busy)",
     )
@@ -93,28 +87,19 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for what the user can mend, 130 for Ctrl-C."""
-    try:
-        options = parser().parse_args(arguments)
-        if options.list:
-            for name in recipes.RECIPES:
-                print(recipes.summary(name))
-            for name in studies.STUDIES:
-                print(studies.summary(name))
-        elif options.recipe in studies.STUDIES:
-            studies.run(options)
-        else:
-            train(options)
-        sys.stdout.flush()
-    except MinaeError as error:
-        print(f"minae: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as interrupt:
-        print(f"minae: {interrupt or 'interrupted; nothing was written'}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # whoever read our output has gone, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 0
+    return command.run(parser(), _main, arguments)
+
+
+def _main(options: argparse.Namespace) -> None:
+    if options.list:
+        for name in recipes.RECIPES:
+            print(recipes.summary(name))
+        for name in studies.STUDIES:
+            print(studies.summary(name))
+    elif options.recipe in studies.STUDIES:
+        studies.run(options)
+    else:
+        train(options)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -360,32 +345,6 @@ def _optimizer(optimizer: Optimizer) -> dict[str, Any]:
     values = {f.name: getattr(optimizer, f.name) for f in fields(optimizer) if f.init}
     values["schedule"] = repr(optimizer.schedule)
     return {"type": type(optimizer).__name__, **values}
-
-
-def _whole(least: int, most: int | None = None):  # type: ignore[no-untyped-def]
-    """Parser of a whole number in [least, most]."""
-
-    def parse(text: str) -> int:
-        wanted = f"a whole number from {least}" + (f" to {most}" if most else " up")
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}") from None
-        if value < least or (most is not None and value > most):
-            raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
-        return value
-
-    return parse
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number greater than 0")
-    return value
 
 
 if __name__ == "__main__":
