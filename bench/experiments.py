@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from bench import inpainting, iwae
-from minae import ledger, recipes
+from minae import compression, ledger, recipes
 from minae.backends import get_backend
 from minae.backends.spec import Array, Backend
 from minae.datasets import ImageSet, load_images
+from minae.errors import MinaeError
 from minae.init import Xavier, Zeros
 from minae.layers import Dense, Layer, MaskingNoise, Sequential
 from minae.losses import BCEWithLogits
@@ -111,6 +112,7 @@ def vanilla(setting: Setting) -> Figures:
     return {
         "first batch": losses[0],
         "last batches": mean(losses[step] for step in last),
+        "least": min(losses[step] for step in last),
         "test": figures["bce_per_pixel"],
         "floor": figures["bce_floor_per_pixel"] * setting.data.test_images.shape[1],
     }
@@ -195,6 +197,19 @@ def principal_components(setting: Setting) -> Figures:
 
     figures = {f"mse {d}": of_pca(d)["mse_per_pixel"] for d in SIZES}
     return figures | {"squared error 30": of_pca(30)["squared_error_per_image"]}
+
+
+def file_sizes(setting: Setting) -> Figures:
+    """How many times smaller than the test images the files of minae.compress are."""
+    recipe, images = setting.recipe("latent", latent=50), setting.data.test_images
+    setting.fit(recipe)
+    files = {
+        "lossy": compression.compress(recipe.model, images, lossless=False),
+        "lossless": compression.compress(recipe.model, images),
+    }
+    if not np.array_equal(compression.decompress(recipe.model, files["lossless"]), images):
+        raise MinaeError("a lossless file gave back other images")
+    return {name: images.size / len(file) for name, file in files.items()}
 
 
 # ------------------------------------------------------------------ published elsewhere
