@@ -8,16 +8,16 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isqrt
+from math import prod
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from minae import plots
+from minae import plots, recipes
 from minae.backends import PACKAGES
 from minae.backends.spec import Array, Pair
-from minae.datasets import load_images
+from minae.datasets import download, load_images
 from minae.errors import MinaeError
 from minae.files import whole_file
 from minae.io import load
@@ -178,8 +178,11 @@ class Run:
     @cached_property
     def data(self) -> Any:
         """The data set of the run."""
-        folder = self.options.get("data")
-        return load_images(None if folder is None else Path(folder))
+        path, name = self.options.get("data"), self.options.get("download")
+        load = (recipes.loader(self.name) if self.name in recipes.RECIPES else None) or load_images
+        if name is not None:
+            return load(download(name))
+        return load(None if path is None else Path(path))
 
     def part(self, split: str) -> Samples:
         """The training or the test part of the run's data."""
@@ -207,9 +210,9 @@ class Run:
         shape = self.model.input_shape
         if len(shape) == 3 and shape[0] == 1:
             return int(shape[1]), int(shape[2])
-        side = isqrt(shape[0])
-        if len(shape) == 1 and side * side == shape[0] and side > 3:
-            return side, side
+        found = getattr(self.data, "image_shape", None)
+        if found is not None and prod(found) == prod(shape):
+            return found  # type: ignore[no-any-return]
         raise MinaeError(
             f"samples of {self.folder} have shape {tuple(shape)} and are no grey images to draw: "
             "give --out FILE.npy or FILE.csv"

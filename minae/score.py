@@ -1,9 +1,11 @@
 """Anomaly scores: how strange each sample is to the model, which are reported at a stated rate of
 false alarms, and the pixels, features or time steps that carry the score.
 
-The threshold is the quantile of the scores of normal samples that the model was not trained on. If
-the samples scored are the run's own test set, every second normal one sets the threshold and is not
-scored. With --normal the labels say which samples are normal, and the AUROC is printed.
+The threshold is the quantile of the scores of normal samples that the model was not trained on:
+those that the data hold out for it (series, connections), else those of the test set. If that is
+what is scored, every second normal sample of it sets the threshold and is not scored itself. Labels
+say which samples are normal (0 in series and connections, else --normal); the AUROC is printed
+where some are not.
 """
 
 import argparse
@@ -90,8 +92,13 @@ def score(options: argparse.Namespace) -> None:
     run = command.Run(options.run, options.backend)
     model = run.able("reconstruct")
     samples = run.samples(options)
+    held_out = getattr(run.data, "held_out_images", None)
+    if held_out is not None and options.normal is None and samples.labels is not None:
+        options.normal = [0]
     anomalous = _anomalous(samples, options.normal)
-    if options.data is None and options.split == "test":
+    if held_out is not None:
+        calibration = command.Samples(held_out, None, np.arange(len(held_out)))
+    elif options.data is None and options.split == "test":
         normal = np.arange(len(samples)) if anomalous is None else np.flatnonzero(~anomalous)
         calibration = samples.chosen(normal[::2])
         kept = np.setdiff1d(np.arange(len(samples)), normal[::2])
@@ -145,9 +152,9 @@ def _anomalous(samples: command.Samples, normal: list[int] | None) -> Array | No
 
 def _names(run: command.Run, columns: int) -> dict[str, slice]:
     """Names of what a score is made of, and their columns: the data's own, else pixels or times."""
-    groups = getattr(run.data, "groups", None)
-    if groups:
-        return dict(groups)
+    encoding = getattr(run.data, "encoding", None)
+    if encoding is not None:
+        return dict(encoding.features)
     D = int(np.prod(run.model.input_shape))
     try:
         W = run.image_shape()[1]

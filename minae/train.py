@@ -20,7 +20,7 @@ from minae import checkpoint, command, ledger, recipes, studies
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
 from minae.checkpoint import Checkpoint, Counts
-from minae.datasets import ImageSet, load_images
+from minae.datasets import Dataset, download, load_images
 from minae.errors import MinaeError
 from minae.figures import write_figures
 from minae.interrupt import Interrupt
@@ -65,8 +65,16 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--faithful", action="store_true", help="cvae: the source page's decoder, mistake included"
     )
-    p.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of IDX files (default: MNIST in the box)"
+    source = p.add_mutually_exclusive_group()
+    source.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="images (IDX, .npy, .npz), UCR series, NSL-KDD or CSV records, as the recipe takes "
+        "them (default: MNIST in the box, or data made here)",
+    )
+    source.add_argument(
+        "--download", metavar="NAME", help="fetch images: fashion-mnist, kmnist, emnist-letters ..."
     )
     p.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/RECIPE-DATE)")
     p.add_argument(
@@ -111,11 +119,10 @@ def train(options: argparse.Namespace) -> None:
     options.recipe = options.recipe or "vae"
     known = recipes.options(options.recipe)
     ops = get_backend(options.backend)
-    data = load_images(options.data)
+    data = _load(options)
     given = {"latent": options.latent, "faithful": options.faithful}
     wanted = {name: value for name, value in given.items() if value}
-    if "classes" in known:
-        wanted["classes"] = data.classes
+    wanted |= {name: value for name, value in data.dimensions.items() if name in known}
     recipe = _with_options(recipes.make(options.recipe, **wanted), options)
     # the trial that chooses the threads is not made again: it might choose another number
     threads = Threads(ops, options.threads if begun is None else begun.threads)
@@ -162,13 +169,23 @@ def train(options: argparse.Namespace) -> None:
         print(f"pictures, figures and model: {folder}")
 
 
+def _load(options: argparse.Namespace) -> Dataset:
+    """The recipe's data: those of --data or --download, or else its own."""
+    load = recipes.loader(options.recipe) or load_images
+    if options.download is None:
+        return load(options.data)
+    if load is not load_images:
+        raise MinaeError(f"recipe {options.recipe!r} is not trained on images: give --data instead")
+    return load(download(options.download))
+
+
 class _Run:
     """The training of one run folder, from its beginning or from its checkpoint."""
 
     def __init__(
         self,
         recipe: Recipe,
-        data: ImageSet,
+        data: Dataset,
         threads: Threads,
         folder: Path,
         begun: Checkpoint | None,
@@ -248,7 +265,7 @@ class _Run:
 
 
 def _summary(
-    options: argparse.Namespace, recipe: Recipe, data: ImageSet, run: _Run
+    options: argparse.Namespace, recipe: Recipe, data: Dataset, run: _Run
 ) -> dict[str, Any]:
     """What the run reached, and on what."""
     model, counts = recipe.model, run.counts
@@ -315,7 +332,7 @@ def _with_options(recipe: Recipe, options: argparse.Namespace) -> Recipe:
     return recipe
 
 
-def _config(options: argparse.Namespace, recipe: Recipe, data: ImageSet) -> dict[str, Any]:
+def _config(options: argparse.Namespace, recipe: Recipe, data: Dataset) -> dict[str, Any]:
     """All that is needed to do this run again."""
     given = {**vars(options), "backend": recipe.model.ops.name}
     given["data"] = None if options.data is None else str(options.data.resolve())
