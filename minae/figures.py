@@ -120,12 +120,17 @@ def _denoised(path: Path, model: DenoisingAutoencoder, data: ImageSet, title: st
 
 
 def _copies(path: Path, model: Autoencoder, data: ImageSet, title: str) -> None:
-    """Six test images and six of noise, and what a code as large as they are makes of them."""
-    noise = np.random.default_rng(0).random((6, data.test_images.shape[1]))
-    images = np.concatenate([data.test_images[:6] / 255, noise])
+    """Six test images with half of their pixels blanked and six upside down: what a code as large
+    as an image makes of what is no digit."""
+    H, W = data.image_shape
+    blank = np.random.default_rng(0).random((6, H * W)) < 0.5
+    damaged = np.where(blank, 0, data.test_images[:6])
+    turned = data.test_images[6:12].reshape(-1, H, W)[:, ::-1, ::-1].reshape(6, -1)
+    images = np.concatenate([damaged, turned]) / 255
+    heading = f"{title}: holes and digits upside down come through, too"
     y = model.reconstruct(images)
-    heading = f"{title}: noise comes through as well as digits do"
-    plots.reconstructions(path, images, y, data.image_shape, title=heading)
+    captions = ("given", "output")
+    plots.reconstructions(path, images, y, data.image_shape, captions, title=heading)
 
 
 def _codes(

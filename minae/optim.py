@@ -99,6 +99,7 @@ class Optimizer:
         self.step_count = ops.zeros((1,), np.int64)
         self._one = ops.asarray(np.ones(1), np.int64)
         self.current_lr = ops.zeros((1,), np.float64)
+        self._sent_lr: float | None = None
         self.norm = ops.zeros((1,), np.float64)
         self.state = {
             name: ops.zeros(parameters.values.shape, parameters.dtype)
@@ -115,12 +116,24 @@ class Optimizer:
         return ()
 
     def step(self) -> None:
+        """Update the parameters from their gradients."""
+        self.begin_step()
+        self.apply()
+
+    def begin_step(self) -> None:
+        """What the host does for a step: it counts, and sends a learning rate that is a new one."""
+        lr = self.lr * self.schedule(self.steps_done)
+        if lr != self._sent_lr:
+            ops, self._sent_lr = self.parameters.ops, lr
+            ops.copy(ops.asarray(np.array([lr])), out=self.current_lr)
+        self.steps_done += 1
+
+    def apply(self) -> None:
+        """What the device does for a step, from arrays alone, so that it can be recorded."""
         ops = self.parameters.ops
-        self.current_lr[:] = self.lr * self.schedule(self.steps_done)
         if self.max_norm is not None:
             ops.clip_by_norm(self.parameters.gradients, self.max_norm, norm=self.norm)
         self.update(ops, self.parameters.values, self.parameters.gradients)
-        self.steps_done += 1
         ops.add(self.step_count, self._one, out=self.step_count)
 
     def update(self, ops: Backend, w: Array, dw: Array) -> None:

@@ -147,7 +147,7 @@ def vector_field(
             axes.set_ylim(0, 1)
             axes.set_aspect("equal")
             _annotate(axes, heading, "", "")
-        figure.suptitle(title, fontsize=TITLE, y=1.02)
+        figure.suptitle(title, fontsize=TITLE, y=0.98)
 
 
 def reconstructions(

@@ -63,6 +63,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=command.whole(0, 2**64 - 1), metavar="N")
     p.add_argument("--latent", type=command.whole(1, 4096), metavar="N", help="size of the code")
     p.add_argument(
+        "--samples", type=command.whole(1, 5000), metavar="N", help="iwae: draws of z an image"
+    )
+    p.add_argument(
         "--faithful", action="store_true", help="cvae: the source page's decoder, mistake included"
     )
     source = p.add_mutually_exclusive_group()
@@ -120,7 +123,7 @@ def train(options: argparse.Namespace) -> None:
     known = recipes.options(options.recipe)
     ops = get_backend(options.backend)
     data = _load(options)
-    given = {"latent": options.latent, "faithful": options.faithful}
+    given = {name: getattr(options, name) for name in ("latent", "faithful", "samples")}
     wanted = {name: value for name, value in given.items() if value}
     wanted |= {name: value for name, value in data.dimensions.items() if name in known}
     recipe = _with_options(recipes.make(options.recipe, **wanted), options)
@@ -350,6 +353,7 @@ def _config(options: argparse.Namespace, recipe: Recipe, data: Dataset) -> dict[
         "shuffle": recipe.shuffle,
         "latent": options.latent,
         "faithful": options.faithful,
+        "samples": options.samples,
         "threads": options.threads,
         "data": data.name,
         "data_crc32": zlib.crc32(np.ascontiguousarray(data.train_images).data),

@@ -18,6 +18,7 @@ from comparison import (
 from torch.distributions import Normal, kl_divergence
 
 from minae.backends.spec import Array
+from reference.sparse import nonzeros
 
 
 # ------------------------------------------------------------ losses.py
@@ -532,6 +533,67 @@ def binarize(d: Draw) -> Call:
         lambda x, u: torch.lt(u, x).to(x.dtype),
         terms=None,
         in_place=(("out", "u"),),
+    )
+
+
+# ------------------------------------------------------------ sparse.py
+def draw_sparse(d: Draw) -> tuple[Any, Any, Array, Array, tuple[float, float]]:
+    """(N, K), the nonzeros of u (M, D), u itself, rows, scaling; samples without a nonzero too."""
+    (M, D), (N, K) = d.matrix(), d.matrix()
+    K = d.pick((K, 30, 128, 131))
+    u = d.rng.integers(1, 256, size=(M, D)) * (d.rng.random((M, D)) < d.pick((0.0, 0.2, 1.0)))
+    u = u.astype(np.uint8) if d.each((True, False)) else (u / 64).astype(d.dtype)
+    starts, columns, values = nonzeros(u)
+    sparse = d.array(starts.astype(np.int64)), d.array(columns.astype(np.uint16)), d.array(values)
+    scaling = d.pick(((1.0, 0.0), (1 / 255, 0.0), (2 / 255, -1.0)))
+    return (N, K), sparse, u, d.integers(M, (N,)), scaling
+
+
+@case
+def sparse_matmul(d: Draw) -> Call:
+    (N, K), sparse, u, rows, scaling = draw_sparse(d)
+
+    def judge(starts: Any, columns: Any, values: Any, rows: Any, w: Any, scale: Any, shift: Any):
+        return (scale * torch.from_numpy(u.astype(np.float64))[rows] + shift).to(w.dtype) @ w.T
+
+    def size(*arguments: Any) -> Any:
+        *arrays, rows, w, scale, shift = arguments
+        return ref.sparse_matmul(*arrays, rows, np.abs(w), scale, abs(shift))
+
+    return Call(
+        (*sparse, rows, d.normal((K, u.shape[1])), *scaling),
+        {"out": d.out((N, K))},
+        ref.sparse_matmul,
+        judge,
+        size,
+        terms=u.shape[1],
+    )
+
+
+@case
+def sparse_weight_gradient(d: Draw) -> Call:
+    (N, K), sparse, u, rows, scaling = draw_sparse(d)
+    D = u.shape[1]
+
+    def reference(*arguments: Any) -> Any:
+        return ref.sparse_weight_gradient(*arguments, D)
+
+    def judge(starts: Any, columns: Any, values: Any, rows: Any, dy: Any, scale: Any, shift: Any):
+        x = (scale * torch.from_numpy(u.astype(np.float64))[rows] + shift).to(dy.dtype)
+        w = torch.zeros((K, D), dtype=dy.dtype, requires_grad=True)
+        return gradients(lambda w: x @ w.T, dy, w)
+
+    def size(*arguments: Any) -> Any:
+        *arrays, dy, scale, shift = arguments
+        return reference(*arrays, np.abs(dy), scale, abs(shift))
+
+    return Call(
+        (*sparse, rows, d.normal((N, K)), *scaling),
+        {"out": d.out((K, D))},
+        reference,
+        judge,
+        size,
+        terms=N,
     )
 
 

@@ -549,6 +549,40 @@ def jacobian_of_the_softmax_only(right, logits, labels, scale, *, value, dlogits
         dlogits *= p * (1 - p)
 
 
+# ------------------------------------------------------------ sparse
+SPARSE = ("sparse_matmul", "sparse_weight_gradient")
+
+
+@wrong(*SPARSE)
+def first_rows_for_all(right, starts, columns, values, rows, *rest, out):
+    right(starts, columns, values, np.arange(len(rows)) % (len(starts) - 1), *rest, out=out)
+
+
+@wrong(*SPARSE)
+def last_nonzero_forgotten(right, starts, columns, values, *rest, out):
+    right(starts, columns, np.concatenate((values[:-1], 0 * values[-1:])), *rest, out=out)
+
+
+@wrong(*SPARSE)
+def values_taken_for_one(right, starts, columns, values, *rest, out):
+    right(starts, columns, np.ones_like(values), *rest, out=out)
+
+
+@wrong(*SPARSE)
+def without_shift(right, *arguments, out):
+    right(*arguments[:-1], 0.0, out=out)
+
+
+@wrong(*SPARSE)
+def columns_off_by_one(right, starts, columns, values, *rest, out):
+    right(starts, np.maximum(columns, 1) - 1, values, *rest, out=out)
+
+
+@wrong("sparse_weight_gradient")
+def upstream_of_the_sample_before(right, starts, columns, values, rows, dy, *rest, out):
+    right(starts, columns, values, rows, np.roll(dy, 1, axis=0), *rest, out=out)
+
+
 # ------------------------------------------------------------ gaussian_kl, reparameterization
 def with_kl_gradients(function):
     """A wrong gaussian_kl whose gradients `function` writes over the right ones."""

@@ -38,6 +38,7 @@ MODULES = (
     "rmsprop",
     "clip",
     "gather",
+    "sparse",
     "philox",
     "vae",
 )

@@ -89,9 +89,56 @@ def test_the_gradient_is_the_slope_of_the_loss(name, backend):
         assert sum(np.vdot(gradients[p], way[p]) for p in way) == pytest.approx(slope, rel=2e-5)
 
 
+@every_backend
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_bytes_train_as_floats_do(name, backend, monkeypatch):
+    """A first layer that multiplies only nonzeros, wherever it may, sees what the others see."""
+    images, labels = mnist(60)
+    losses = []
+    for given in (images, images / 255):
+        recipe = recipes.make(name)
+        model = recipe.model.bind(backend, np.float64, recipe.seed)
+        monkeypatch.setattr(model.ops, "sparse_pays", lambda *arguments: True)
+        training = Training(model, recipe.optimizer, given, labels, batch_size=20, seed=recipe.seed)
+        losses.append([value_of(model, training.step()) for _ in range(4)])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-9)
+
+
 def test_a_hyphen_is_an_underscore_of_the_file():
     assert isinstance(recipes.make("conv-denoising").model, DenoisingAutoencoder)
     assert recipes.summary("beta-vae").startswith("beta-vae (M13)")
+
+
+def after(name, steps, backend="numba", **options):
+    """A recipe's model after some steps on 500 images."""
+    recipe = recipes.make(name, **options)
+    model = recipe.model.bind(backend, np.float32, recipe.seed)
+    training = Training(model, recipe.optimizer, mnist(500)[0], batch_size=50)
+    for _ in range(steps):
+        training.step()
+    return model
+
+
+@every_backend
+def test_an_overcomplete_code_copies_damage(backend):
+    """Its output is nearer to what it was given than to what that was before; a small code's is
+    not so near."""
+    images = mnist(500)[0] / 255
+    damaged = images * (np.random.default_rng(8).random(images.shape) < 0.5)
+    ratios = {}
+    for latent in (1024, 30):
+        y = after("overcomplete", 600, backend, latent=latent).reconstruct(damaged)
+        ratios[latent] = np.square(y - damaged).sum() / np.square(y - images).sum()
+    assert ratios[1024] < 0.5
+    assert ratios[1024] < 0.7 * ratios[30]
+
+
+@every_backend
+def test_a_beta_above_1_lowers_the_divergence(backend):
+    images, _ = mnist(500)
+    vae, beta_vae = (after(name, 200, backend).evaluate(images) for name in ("vae", "beta-vae"))
+    assert beta_vae["kl_nats"] < 0.6 * vae["kl_nats"]
+    assert beta_vae["reconstruction_nats"] > vae["reconstruction_nats"]
 
 
 # ------------------------------------------------------------------ denoising
@@ -163,6 +210,23 @@ def test_denoising_learns_to_denoise(backend):
     figures = model.evaluate(images)
     assert figures["damaged_psnr"] == pytest.approx(9.4, abs=0.3)
     assert figures["denoised_psnr"] > 16
+
+
+def test_classical_methods_are_given_what_the_model_is_given():
+    pytest.importorskip("cv2")
+    from bench.inpainting import compare
+
+    images, _ = mnist(20)
+    psnr, pictures = compare(denoiser(MaskingNoise(0.5)).bind("numpy"), images)
+    assert [*psnr] == ["damaged", "model", "model, known pixels kept", "Telea", "Navier-Stokes"]
+    original, damaged, _, *keeping = pictures
+    known = damaged != 0.5
+    assert 0.4 < known.mean() < 0.6
+    for picture in keeping:
+        np.testing.assert_allclose(picture[known], original[known], atol=1e-7)
+        assert (picture[~known] != original[~known]).any()
+    assert psnr["damaged"] < psnr["Telea"] < 25
+    assert psnr["damaged"] < psnr["Navier-Stokes"] < 25
 
 
 def test_psnr_of_known_errors():

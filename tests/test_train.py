@@ -168,6 +168,10 @@ def test_list_names_every_recipe(capsys):
         (["--threads", "4096"], "4096 threads are more than the"),
         (["--latent", "0"], "0 is not a whole number from 1 to 4096"),
         (["vanilla", "--faithful"], "recipe 'vanilla' has no option --faithful; recipes"),
+        (
+            ["vae", "--samples", "5"],
+            "recipe 'vae' has no option --samples; recipes that have it: iwae",
+        ),
         (["--data", "no-such-folder"], "no-such-folder"),
         (["--out", "/dev/null/run"], "cannot write to /dev/null/run"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
@@ -232,5 +236,7 @@ def test_figures_of_the_full_runs(target, backend):
 @pytest.mark.slow
 @pytest.mark.parametrize("comparison", COMPARISONS)
 def test_comparisons_of_the_full_runs(comparison):
+    if comparison.__name__ == "repair":
+        pytest.importorskip("cv2")
     for finding in comparison("numba"):
         assert finding.low <= finding.value <= finding.high, finding

@@ -20,6 +20,7 @@ S stride, P padding, L = OH·OW output positions, G groups, Z latent size. `dy` 
 gradient with respect to `y`.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
@@ -60,6 +61,14 @@ class Backend(Protocol):
     def device_name(self) -> str:
         """What the arrays live on, in words: the processor or card."""
 
+    def record(self, run: Callable[[], None]) -> Callable[[], None]:
+        """A function that does again what `run()` did, with the same arrays: run itself on a CPU.
+
+        On a GPU it replays a CUDA graph, in which numbers and arrays are those of the recording:
+        what changes from step to step must lie in arrays. `run` has been called once before, so
+        that scratch space and kernels are there; it must not wait for the device (`to_numpy`).
+        """
+
     # ---------------------------------------------------------------- dense.py
     def matmul(
         self,
@@ -74,6 +83,45 @@ class Backend(Protocol):
 
         a: (M, Q) or, transposed, (Q, M);  b: (Q, R) or, transposed, (R, Q);  out: (M, R).
         """
+
+    # ---------------------------------------------------------------- sparse.py
+    # A batch x (N, D) = scale · u[rows] + shift of a data set u (M, D) that is mostly zeros and
+    # given by its nonzeros: u[m, columns[i]] = values[i] for starts[m] <= i < starts[m + 1].
+    # starts: int64 (M + 1,);  columns: uint16;  values: uint8, or of w's dtype;  rows: int64 (N,).
+    def sparse_pays(self, operation: str, features: int, density: float) -> bool:
+        """Whether "sparse_matmul" or "sparse_weight_gradient" takes less time here than the dense
+        product, for so many features K and this share of nonzeros."""
+
+    def sparse_matmul(
+        self,
+        starts: Array,
+        columns: Array,
+        values: Array,
+        rows: Array,
+        w: Array,
+        scale: float,
+        shift: float,
+        *,
+        out: Array,
+    ) -> None:
+        """out = x wᵀ = scale · Σ_i values[i] w[k, columns[i]] + shift · Σ_d w[k,d].
+
+        w: (K, D);  out: (N, K).
+        """
+
+    def sparse_weight_gradient(
+        self,
+        starts: Array,
+        columns: Array,
+        values: Array,
+        rows: Array,
+        dy: Array,
+        scale: float,
+        shift: float,
+        *,
+        out: Array,
+    ) -> None:
+        """out = dyᵀ x. dy: (N, K);  out: (K, D)."""
 
     # ---------------------------------------------------------------- activations.py
     def bias_activation_forward(

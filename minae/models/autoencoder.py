@@ -70,7 +70,7 @@ class Autoencoder(Model):
         return self.collect(lambda cache: self.encoder.forward(cache.x, cache.encoder), images)
 
     def decode(self, codes: npt.ArrayLike) -> Array:
-        """Images (M, D), float in [0, 1], of codes (M, code)."""
+        """Images (M, D), float in [0, 1], of codes (M, code); a linear decoder's may exceed it."""
         codes = np.asarray(codes, self.parameters.dtype)
         if codes.ndim != 2 or codes.shape[1] != self.code or len(codes) == 0:
             raise MinaeError(

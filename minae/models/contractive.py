@@ -76,25 +76,26 @@ class JacobianRows:
     """The Jacobian of a stack of Dense layers, row by row, and the gradient of its squared norm.
 
     With K code numbers and K_l outputs of layer l, u[l] (K, N, K_l) holds the gradient of each code
-    number by y_l, v[l] that by a_l, so that u[0] (K, N, D) is the Jacobian of each sample.
+    number by y_l, v[l - 1] that by a_l, so that u[0] (K, N, D) is the Jacobian of each sample.
     """
 
     def __init__(self, ops: Backend, dtype: npt.DTypeLike, N: int, layers: list[Dense]) -> None:
         self.ops, self.layers = ops, layers
         K = layers[-1].out_features
-        shapes = [
-            (K, N, size) for size in (layers[0].in_features, *(n.out_features for n in layers))
-        ]
+        shapes = [(K, N, layers[0].in_features), *((K, N, layer.out_features) for layer in layers)]
         self.u = [ops.zeros(shape, dtype) for shape in shapes]
-        self.v, self.du, self.dv = ([ops.empty(s, dtype) for s in shapes] for _ in range(3))
-        self.zero = ops.zeros(shapes[0], dtype)
+        self.v = [ops.empty(shape, dtype) for shape in shapes[1:]]
         for k in range(K):
             self.u[-1][k, :, k] = 1.0
+        self.du, self.dv = (
+            [ops.empty(shape, dtype) for shape in some] for some in (shapes, shapes[1:])
+        )
+        self.zero = ops.zeros(shapes[0], dtype)
 
     def forward(self, ys: list[Array]) -> None:
         """u and v from the outputs of the layers, backpropagating each unit vector of the code."""
         for i in range(len(self.layers), 0, -1):
-            layer, u, v = self.layers[i - 1], self.u[i], self.v[i]
+            layer, u, v = self.layers[i - 1], self.u[i], self.v[i - 1]
             for k in range(len(u)):
                 kind = (layer.activation, layer.slope)
                 self.ops.bias_activation_backward(u[k], ys[i - 1], *kind, dx=v[k], db=None)
@@ -108,7 +109,8 @@ class JacobianRows:
         """The gradients of that by each layer's output and weight."""
         for i, layer in enumerate(self.layers, 1):
             kind = (layer.activation, layer.slope)
-            du, dv, u, v, y = self.du[i - 1], self.dv[i], self.u[i], self.v[i], ys[i - 1]
+            du, u, y = self.du[i - 1], self.u[i], ys[i - 1]
+            v, dv = self.v[i - 1], self.dv[i - 1]
             self.ops.matmul(_flat(du), layer.w, out=_flat(dv), transpose_b=True)  # (K·N, K_i)
             self.ops.matmul(_flat(v), _flat(du), out=dws[i - 1], transpose_a=True)  # (K_i, K_{i-1})
             for k in range(len(u)):
@@ -139,12 +141,26 @@ def jacobian_norms(model: Autoencoder, images: npt.ArrayLike) -> Array:
     layers, ops = dense_layers(model.encoder), model.ops
     norms, rows = [], {}
     for _, cache in model.chunks(images):
-        model.encoder.forward(cache.x, cache.encoder)
-        N = len(cache.pixels)
+        y, N = model.encoder.forward(cache.x, cache.encoder), len(cache.pixels)
+        if len(layers) == 1:
+            norms.append(_norms_of_one_layer(layers[0], y))
+            continue
         if N not in rows:
             rows[N] = JacobianRows(ops, model.parameters.dtype, N, layers)
-        caches = [cache.encoder] if layers == [model.encoder] else cache.encoder.layers
-        rows[N].forward([c.y for c in caches])
+        rows[N].forward([layer_cache.y for layer_cache in cache.encoder.layers])
         jacobian = ops.to_numpy(rows[N].u[0])  # (K, N, D)
         norms.append(np.sqrt(np.einsum("knd,knd->n", jacobian, jacobian, dtype=np.float64)))
     return np.concatenate(norms)
+
+
+def _norms_of_one_layer(layer: Dense, y: Array) -> Array:
+    """√(Σ_k f'(y[n,k])² ‖w[k]‖²), (N,), on the host."""
+    derivative = layer.empty(y.shape)
+    one = layer.ops.asarray(np.ones(y.shape), y.dtype)
+    layer.ops.bias_activation_backward(
+        one, y, layer.activation, layer.slope, dx=derivative, db=None
+    )
+    w = layer.ops.to_numpy(layer.w).astype(np.float64)
+    squares = layer.ops.to_numpy(derivative).astype(np.float64) ** 2  # (N, K)
+    norms: Array = np.sqrt(squares @ np.square(w).sum(axis=1))
+    return norms

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from minae.backends.spec import Array
 from minae.errors import MinaeError
-from minae.layers.layer import Cache, Layer
+from minae.layers.layer import Cache, Layer, Nonzeros
 from minae.layers.noise import MaskingNoise
 from minae.ledger import mean_psnr
 from minae.models.autoencoder import Autoencoder
@@ -27,6 +27,10 @@ class DenoisingAutoencoder(Autoencoder):
 
     def networks(self) -> dict[str, Layer]:
         return super().networks() | {"noise": self.noise}
+
+    def nonzeros(self, images: Array) -> Nonzeros | None:
+        """None: the first layer reads damaged pixels, which are not those of the data set."""
+        return None
 
     def new_cache(self, samples: int, *, training: bool = True, seed: int = 0) -> Cache:
         cache = super().new_cache(samples, training=training, seed=seed)

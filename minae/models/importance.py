@@ -8,7 +8,7 @@ import numpy.typing as npt
 from minae import random
 from minae.backends.spec import Array
 from minae.errors import MinaeError
-from minae.layers.layer import Cache
+from minae.layers.layer import Cache, Nonzeros
 from minae.ledger import ReconstructionLedger
 from minae.losses import BCEWithLogits
 from minae.models.variational import VariationalAutoencoder
@@ -39,6 +39,10 @@ class ImportanceWeightedAutoencoder(VariationalAutoencoder):
                 "the importance-weighted bound is of BCEWithLogits and beta 1, "
                 f"found {type(self.loss).__name__} and beta {self.beta}"
             )
+
+    def nonzeros(self, images: Array) -> Nonzeros | None:
+        """None: the first layer reads drawn pixels, which are not those of the data set."""
+        return None
 
     def new_cache(self, samples: int, *, training: bool = True, seed: int = 0) -> Cache:
         cache = super().new_cache(samples, training=training, seed=seed)

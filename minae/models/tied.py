@@ -10,7 +10,7 @@ from minae.errors import MinaeError
 from minae.init import Initializer, PyTorchDefault, Zeros
 from minae.layers import Dense, Sequential
 from minae.layers.activation import check_activation
-from minae.layers.layer import Batch, Cache, Layer, Parameter, Shape, expect
+from minae.layers.layer import Batch, Cache, Layer, Nonzeros, Parameter, Shape, expect
 from minae.models.autoencoder import Autoencoder
 
 
@@ -140,8 +140,12 @@ class TiedAutoencoder(Autoencoder):
         mean = low + (high - low) * mean / (255 if images.dtype == np.uint8 else 1)
         self.parameters.assign("centre.shift", -mean)
 
-    def load(self, images: Array, labels: Array | None, rows: Array, cache: Cache) -> None:
-        super().load(images, labels, rows, cache)
+    def nonzeros(self, images: Array) -> Nonzeros | None:
+        """None where the mean is taken off: hardly a pixel is then 0."""
+        return None if self.centred else super().nonzeros(images)
+
+    def gather(self, images: Array, labels: Array | None, cache: Cache) -> None:
+        super().gather(images, labels, cache)
         if self.centre is not None:
             x = cache.pixels
             self.ops.bias_activation_forward(x, self.centre.shift, "identity", 0.0, out=x)

@@ -1,9 +1,9 @@
 """overcomplete (M11): 784-1024-784, a code larger than the image: it learns to copy.
 
 Nothing in the loss asks for more than y = x, and nothing in a code this large stands in the way. So
-the error is small and says nothing: copies.png shows that noise, which is no digit, comes through
-as well as digits do. What helps is a smaller code (vanilla), a damaged input (denoising), a penalty
-on the code (sparse) or on its Jacobian (contractive).
+the error is small and says nothing: a digit with half of its pixels blanked comes out with the same
+holes, and one upside down as well as any (copies.png). What helps is a smaller code (vanilla), a
+damaged input (denoising), a penalty on the code (sparse) or on its Jacobian (contractive).
 """
 
 from minae.layers import Dense

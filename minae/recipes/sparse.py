@@ -17,6 +17,6 @@ def recipe(latent: int = 256) -> Recipe:
         encoder=Dense(784, latent, activation="relu"),
         decoder=Dense(latent, 784, activation="sigmoid"),
         loss=MSE(reduction="image"),
-        weight=0.05,
+        weight=0.2,
     )
     return Recipe(model, Adam(lr=1e-3), batch_size=256, epochs=20)

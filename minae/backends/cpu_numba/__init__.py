@@ -12,6 +12,7 @@ from minae.backends.cpu_numba.arrays import (
     copy,
     device_name,
     empty,
+    record,
     set_threads,
     to_numpy,
     zeros,
@@ -60,6 +61,7 @@ from minae.backends.cpu_numba.reparameterization import (
 from minae.backends.cpu_numba.rmsprop import rmsprop
 from minae.backends.cpu_numba.sgd import sgd
 from minae.backends.cpu_numba.softmax_cross_entropy import softmax_cross_entropy
+from minae.backends.cpu_numba.sparse import sparse_matmul, sparse_pays, sparse_weight_gradient
 
 name: str = "numba"
 
@@ -107,12 +109,16 @@ __all__ = [
     "random_normal",
     "random_uint32",
     "random_uniform",
+    "record",
     "reparameterize_backward",
     "reparameterize_forward",
     "rmsprop",
     "set_threads",
     "sgd",
     "softmax_cross_entropy",
+    "sparse_matmul",
+    "sparse_pays",
+    "sparse_weight_gradient",
     "take",
     "to_numpy",
     "upsample2d_backward",
