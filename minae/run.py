@@ -22,6 +22,7 @@ COLUMNS = (
     "loss",
     "reconstruction",
     "kl",
+    "penalty",
     "seconds",
     "samples_per_second",
 )

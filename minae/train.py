@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minae import ledger, recipes
+from minae import ledger, recipes, studies
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
 from minae.datasets import ImageSet, load_images
@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--lr", type=_positive, metavar="X", help="learning rate")
     p.add_argument("--seed", type=_whole(0, 2**64 - 1), metavar="N")
     p.add_argument("--latent", type=_whole(1, 4096), metavar="N", help="size of the code")
+    p.add_argument("--samples", type=_whole(1, 5000), metavar="N", help="iwae: draws of z an image")
     p.add_argument(
         "--faithful", action="store_true", help="cvae: the source page's decoder, mistake included"
     )
@@ -77,6 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.list:
             for name in recipes.RECIPES:
                 print(recipes.summary(name))
+            for name in studies.STUDIES:
+                print(studies.summary(name))
+        elif options.recipe in studies.STUDIES:
+            studies.run(options)
         else:
             train(options)
         sys.stdout.flush()
@@ -97,7 +102,7 @@ def train(options: argparse.Namespace) -> None:
     known = recipes.options(options.recipe)
     ops = get_backend(options.backend)
     data = load_images(options.data)
-    given = {"latent": options.latent, "faithful": options.faithful}
+    given = {name: getattr(options, name) for name in ("latent", "faithful", "samples")}
     wanted = {name: value for name, value in given.items() if value}
     if "classes" in known:
         wanted["classes"] = data.classes
@@ -216,6 +221,7 @@ def _config(options: argparse.Namespace, recipe: Recipe, data: ImageSet) -> dict
         "shuffle": recipe.shuffle,
         "latent": options.latent,
         "faithful": options.faithful,
+        "samples": options.samples,
         "threads": options.threads,
         "data": data.name,
         "optimizer": _optimizer(recipe.optimizer),

@@ -38,6 +38,7 @@ class Training:
         self.model, self.optimizer = model, optimizer
         self.images = model.device_images(images)
         self.nonzeros = model.nonzeros(np.asarray(images))
+        model.prepare(images)
         self.samples = len(self.images)
         self.labels = model.device_labels(labels, self.samples)
         self.batch_size = min(batch_size, self.samples)

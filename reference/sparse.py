@@ -16,8 +16,9 @@ A zero of u contributes only its shift, which is the same for all samples:
     y[n,k] = Σ_d x[n,d] w[k,d]
            = scale · Σ_i values[i] w[k, columns[i]]  +  shift · Σ_d w[k,d]                 (2)
 
-with i from starts[rows[n]] to starts[rows[n]+1]. In code, per sample, w[:, columns] is a choice of
-columns of w and the first sum a product of it with a vector.
+with i from starts[rows[n]] to starts[rows[n]+1]: a choice of columns of w, times a vector.
+
+    code:   y[n] = scale * (w[:, columns[i]] @ values[i].astype(w.dtype)) + shift * w.sum(axis=1)
 
 Weight gradient
 ---------------
@@ -27,6 +28,8 @@ The layer is linear, so dw is the product of dense.py with (1) put in:
             = scale · Σ_n Σ_{i: columns[i] = d} dy[n,k] values[i]  +  shift · Σ_n dy[n,k]  (3)
 
 Sample n adds dy[n,:] · values[i] to the column columns[i] of dw. (No dx: x is data.)
+
+    code:   dw[:, columns[i]] += scale * dy[n] * dy.dtype.type(values[i])
 
 Nothing is left out and nothing approximated: (2) and (3) are the dense sums without the terms that
 are zero. What is saved are 4 of 5 multiplications; what is paid for it is that the columns of w lie

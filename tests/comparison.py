@@ -27,6 +27,7 @@ from minae.backends.spec import OPERATIONS, Array, Backend
 FILES = (
     *("dense", "sparse", "activations", "conv2d", "class_bias", "pooling", "batch_norm", "dropout"),
     *("losses", "gaussian_kl", "softmax_cross_entropy", "reparameterization"),
+    *("contractive", "iwae"),
     *("sgd", "adam", "rmsprop", "clip", "gather", "philox"),
 )
 ref = SimpleNamespace(  # the functions of reference/ that bear the names of operations

@@ -24,7 +24,9 @@ from minae.layers import (
     Dense,
     Dropout,
     Flatten,
+    GaussianNoise,
     Layer,
+    MaskingNoise,
     MaxPool2d,
     Reshape,
     Sequential,
@@ -73,6 +75,8 @@ EXAMPLES = {
     "Dense": (lambda: Dense(6, 4, activation="elu", slope=1.3), (5, 6)),
     "Dropout": (lambda: Dropout(0.4), (4, 3, 5)),
     "Flatten": (Flatten, (3, 2, 4, 5)),
+    "GaussianNoise": (lambda: GaussianNoise(0.3), (4, 3, 5)),
+    "MaskingNoise": (lambda: MaskingNoise(0.4), (4, 3, 5)),
     "MaxPool2d": (lambda: MaxPool2d((2, 3), 2, 1), (2, 3, 6, 7)),
     "Reshape": (lambda: Reshape((4, 3, 2)), (3, 24)),
     "Sequential": (

@@ -13,22 +13,44 @@ import numpy as np
 import pytest
 
 import minae
-from bench.must_show import TARGETS, reached
-from minae import recipes
+from bench.must_show import COMPARISONS, TARGETS, reached
+from minae import recipes, studies
 from minae.datasets import images as image_files
 from minae.train import main
 
 FIGURES = {
-    "vanilla": {"loss", "reconstructions", "latent"},
-    "deep": {"loss", "reconstructions", "latent"},
-    "latent": {"loss", "reconstructions", "latent", "grid"},
-    "tanh": {"loss", "reconstructions", "latent"},
+    "vanilla": {"loss", "reconstructions", "latent", "kernels"},
+    "deep": {"loss", "reconstructions", "latent", "kernels"},
+    "latent": {"loss", "reconstructions", "latent", "grid", "kernels"},
+    "tanh": {"loss", "reconstructions", "latent", "kernels"},
     "conv": {"loss", "reconstructions", "latent"},
+    "conv-pool": {"loss", "reconstructions", "latent"},
     "vae": {"loss", "reconstructions", "latent", "samples"},
+    "beta-vae": {"loss", "reconstructions", "latent", "samples"},
+    "iwae": {"loss", "reconstructions", "latent", "samples"},
     "cvae": {"loss", "reconstructions", "latent", "classes"},
+    "overcomplete": {"loss", "reconstructions", "latent", "kernels", "copies"},
+    "denoising": {"loss", "reconstructions", "latent", "kernels", "denoised"},
+    "conv-denoising": {"loss", "reconstructions", "latent", "denoised"},
+    "contractive": {"loss", "reconstructions", "latent", "kernels"},
+    "tied": {"loss", "reconstructions", "latent", "kernels"},
+    "pca": {"loss", "reconstructions", "latent", "kernels"},
+    "sparse": {"loss", "reconstructions", "latent", "kernels"},
+    "dropout": {"loss", "reconstructions", "latent", "kernels"},
+    "hinton": {"loss", "reconstructions", "latent", "kernels"},
 }
 KEYS = {"mse_per_pixel", "squared_error_per_image", "bce_per_pixel", "bce_floor_per_pixel"}
 NATS = {"reconstruction_nats", "kl_nats", "nats_per_image"}
+OWN_KEYS = {  # of some models, beside those of all
+    "vae": NATS,
+    "beta-vae": NATS,
+    "cvae": NATS,
+    "iwae": {"bound_nats"},
+    "denoising": {"damaged_psnr", "denoised_psnr"},
+    "conv-denoising": {"damaged_psnr", "denoised_psnr"},
+    "contractive": {"jacobian_norm"},
+    "sparse": {"active_share"},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -88,9 +110,8 @@ def test_run_folder(recipe, backend, tmp_path, small_mnist, capsys):
     assert summary["seconds"] > 0
     assert summary["samples_per_second"] > 0
     assert {"minae", "numpy", "python"} <= summary["versions"].keys()
-    variational = recipe in ("vae", "cvae")
     for split in ("train", "test"):
-        assert summary[split].keys() == KEYS | (NATS if variational else set())
+        assert summary[split].keys() == KEYS | OWN_KEYS.get(recipe, set())
         assert summary["baselines"]["mean_image"][split].keys() == KEYS
         assert summary["baselines"]["pca"][split].keys() == KEYS
     model = minae.load(run, backend)
@@ -129,7 +150,7 @@ def test_options_reach_the_run(tmp_path, small_mnist, capsys):
 def test_list_names_every_recipe(capsys):
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(recipes.RECIPES)
+    assert [line.split()[0].rstrip(":") for line in lines] == [*recipes.RECIPES, *studies.STUDIES]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +171,10 @@ def test_list_names_every_recipe(capsys):
         (["--threads", "4096"], "4096 threads are more than the"),
         (["--latent", "0"], "0 is not a whole number from 1 to 4096"),
         (["vanilla", "--faithful"], "recipe 'vanilla' has no option --faithful; recipes"),
+        (
+            ["vae", "--samples", "5"],
+            "recipe 'vae' has no option --samples; recipes that have it: iwae",
+        ),
         (["--data", "no-such-folder"], "no-such-folder"),
         (["--out", "/dev/null/run"], "cannot write to /dev/null/run"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
@@ -230,8 +255,20 @@ def test_command_line_and_interrupt(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
-@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.arguments)
+@pytest.mark.parametrize(
+    ("target", "backend"),
+    [(target, backend) for target in TARGETS for backend in target.backends],
+    ids=str,
+)
 def test_figures_of_the_full_runs(target, backend):
     value, _ = reached(target, backend)
     assert target.low <= value <= target.high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_comparisons_of_the_full_runs(comparison):
+    if comparison.__name__ == "repair":
+        pytest.importorskip("cv2")
+    for finding in comparison("numba"):
+        assert finding.low <= finding.value <= finding.high, finding

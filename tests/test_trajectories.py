@@ -246,8 +246,9 @@ def with_weights_of(model, judge):
     return judge
 
 
-def test_every_recipe_has_a_judge():
-    assert {name.split()[0] for name in JUDGES} == set(recipes.RECIPES)
+def test_a_judge_has_a_recipe():
+    """The other recipes have theirs in test_systems.py."""
+    assert {name.split()[0] for name in JUDGES} <= set(recipes.RECIPES)
 
 
 def check_against_torch(name, backend, samples, batch_size=None):

@@ -153,6 +153,45 @@ class Backend(Protocol):
         db: (K,) sums dx over N, H, W; (N, K) sums over H, W; None skips it.
         """
 
+    def bias_activation_double_backward(
+        self,
+        dv: Array,
+        u: Array,
+        y: Array,
+        activation: str,
+        slope: float,
+        *,
+        dy: Array,
+        accumulate: bool = False,
+    ) -> None:
+        """The gradient by y of Σ dv ⊙ v, where v = u ⊙ f'(x) is what bias_activation_backward makes
+        of u: dy = dv ⊙ u ⊙ f'_y, added to what is there if asked.
+
+        f'_y is the derivative by y of f' as written there: identity, relu and leaky_relu 0; elu 0
+        if y > 0 else 1; sigmoid 1 - 2y; tanh -2y; softplus exp(-y). (f'' = f'_y f'.)
+        dv, u, y, dy: (N, K).
+        """
+
+    # ---------------------------------------------------------------- contractive.py
+    def contractive_penalty(
+        self,
+        y: Array,
+        w: Array,
+        activation: str,
+        slope: float,
+        scale: float,
+        *,
+        value: Array,
+        dy: Array | None,
+        dw: Array | None,
+    ) -> None:
+        """scale · Σ_n ‖∂y[n]/∂x[n]‖²_F = scale Σ_{n,k} f'(y[n,k])² ‖w[k]‖² for y = f(x wᵀ + b), and
+        its gradients by y and, with y held, by w:
+
+        dy[n,k] = 2 scale f' f'_y ‖w[k]‖²;  dw[k] = 2 scale w[k] Σ_n f'(y[n,k])².
+        y, dy: (N, K);  w, dw: (K, D);  value: float64 (1,). Both gradients are given, or both None.
+        """
+
     # ---------------------------------------------------------------- conv2d.py
     def conv2d_forward(
         self,
@@ -376,6 +415,36 @@ class Backend(Protocol):
         All (N, Z); log_var, dmean, dlog_var may be halves of (N, 2Z).
         """
 
+    # ---------------------------------------------------------------- iwae.py
+    # k draws z of the latent code of each sample; the importance weight of one is
+    # w = p(x|z) p(z) / q(z|x), with Bernoulli pixels and a normal q of variance exp(log_var).
+    def importance_weights_forward(
+        self, logits: Array, t: Array, z: Array, eps: Array, log_var: Array, *, out: Array
+    ) -> None:
+        """out[i,n] = log w = -Σ_d bce(logits[i,n,d], t[n,d])
+        - ½ Σ_j (z[i,n,j]² - eps[i,n,j]² - log_var[n,j]).
+
+        logits: (k, N, D);  t: (N, D) in [0, 1];  z, eps: (k, N, Z), z = mean + exp(½ log_var) eps;
+        log_var: (N, Z);  out: (k, N).
+        """
+
+    def importance_weights_backward(
+        self, weights: Array, logits: Array, t: Array, z: Array, *, dlogits: Array, dz: Array
+    ) -> None:
+        """Gradients of -Σ weights ⊙ log w: dlogits = weights (σ(logits) - t), dz = weights z.
+
+        weights: (k, N). In place allowed (dlogits is logits). That by log_var is -½ Σ_i weights.
+        """
+
+    def importance_bound(
+        self, log_w: Array, scale: float, *, value: Array, weights: Array | None
+    ) -> None:
+        """-scale Σ_n log (1/k Σ_i exp(log_w[i,n]));  weights = -(gradient by log_w)
+        = scale · softmax over i.
+
+        log_w, weights: (k, N);  value: float64 (1,).
+        """
+
     # ---------------------------------------------------------------- sgd.py
     def sgd(
         self,
@@ -460,6 +529,12 @@ class Backend(Protocol):
 
     def one_hot(self, labels: Array, *, out: Array) -> None:
         """out[n, c] = 1 if c == labels[n] else 0. labels: int64 (N,);  out: (N, classes)."""
+
+    def binarize(self, x: Array, u: Array, *, out: Array) -> None:
+        """out = 1 where u < x, else 0: black and white pixels of grey ones x, u uniform in (0, 1).
+
+        All of one shape and dtype. In place allowed (out is u).
+        """
 
     # ---------------------------------------------------------------- philox.py
     # Philox4x32-10 (Salmon et al. 2011). Element (n, d) of a draw is word d % 4 of the block with

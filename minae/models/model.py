@@ -69,6 +69,9 @@ class Model:
             values={name: ops.zeros((1,), np.float64) for name in self.parts},
         )
 
+    def prepare(self, images: npt.ArrayLike) -> None:
+        """What a model must know of its training images, on the host, before the first step."""
+
     def load(self, images: Array, labels: Array | None, rows: Array, cache: Cache) -> None:
         """Fill the cache with the samples of these rows: pixels in pixel_range, labels one-hot.
 

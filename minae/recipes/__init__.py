@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from minae.errors import MinaeError
@@ -10,7 +11,11 @@ from minae.recipes.recipe import Recipe
 
 __all__ = ["RECIPES", "Recipe", "make", "options", "summary"]
 
-RECIPES = ("vae", "vanilla", "deep", "tanh", "latent", "conv", "cvae")
+RECIPES = (
+    *("vae", "vanilla", "deep", "tanh", "latent", "conv", "cvae"),
+    *("overcomplete", "denoising", "contractive", "tied", "pca", "sparse", "dropout", "hinton"),
+    *("conv-pool", "conv-denoising", "beta-vae", "iwae"),
+)
 
 
 def make(name: str, **wanted: Any) -> Recipe:
@@ -33,11 +38,16 @@ def options(name: str) -> tuple[str, ...]:
 
 def summary(name: str) -> str:
     """The first line of the recipe's docstring."""
-    return (importlib.import_module(f"minae.recipes.{name}").__doc__ or "").split("\n")[0]
+    return (_module(name).__doc__ or "").split("\n")[0]
 
 
 def _function(name: str) -> Callable[..., Recipe]:
     if name not in RECIPES:
         raise MinaeError(f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}")
-    function: Callable[..., Recipe] = importlib.import_module(f"minae.recipes.{name}").recipe
+    function: Callable[..., Recipe] = _module(name).recipe
     return function
+
+
+def _module(name: str) -> ModuleType:
+    """Its file: a hyphen of the name is an underscore there."""
+    return importlib.import_module(f"minae.recipes.{name.replace('-', '_')}")

@@ -32,6 +32,12 @@ def one_hot(labels: Array, *, out: Array) -> None:
     _one_hot(contiguous("gather.labels", labels), out)
 
 
+def binarize(x: Array, u: Array, *, out: Array) -> None:
+    """out = 1 where u < x, else 0. Plain form: `cpu_numpy.gather.binarize`, two passes."""
+    u_or_none = None if u is out else contiguous("gather.u", u).reshape(-1)
+    _binarize(contiguous("gather.x", x).reshape(-1), u_or_none, out.reshape(-1))
+
+
 @threaded
 def _gather(
     parts: int, source: Array, indices: Array, scale: float, shift: float, out: Array
@@ -59,3 +65,11 @@ def _one_hot(labels: Array, out: Array) -> None:
     for n in range(N):
         for c in range(classes):
             out[n, c] = labels[n] == c
+
+
+@elementwise
+def _binarize(x: Array, u: Array | None, out: Array) -> None:
+    source = out if u is None else u
+    one, zero = out.dtype.type(1), out.dtype.type(0)
+    for i in range(len(out)):
+        out[i] = one if source[i] < x[i] else zero

@@ -1,6 +1,10 @@
 """The NumPy backend: whole-array steps and BLAS. One file for each of `reference/`; see spec."""
 
-from minae.backends.cpu_numpy.activations import bias_activation_backward, bias_activation_forward
+from minae.backends.cpu_numpy.activations import (
+    bias_activation_backward,
+    bias_activation_double_backward,
+    bias_activation_forward,
+)
 from minae.backends.cpu_numpy.adam import adam, adamw
 from minae.backends.cpu_numpy.arrays import (
     add,
@@ -20,6 +24,7 @@ from minae.backends.cpu_numpy.batch_norm import (
 )
 from minae.backends.cpu_numpy.class_bias import class_bias_backward, class_bias_forward
 from minae.backends.cpu_numpy.clip import clip_by_norm
+from minae.backends.cpu_numpy.contractive import contractive_penalty
 from minae.backends.cpu_numpy.conv2d import (
     conv2d_forward,
     conv2d_input_gradient,
@@ -27,8 +32,13 @@ from minae.backends.cpu_numpy.conv2d import (
 )
 from minae.backends.cpu_numpy.dense import matmul
 from minae.backends.cpu_numpy.dropout import dropout_backward, dropout_forward
-from minae.backends.cpu_numpy.gather import gather, one_hot, take
+from minae.backends.cpu_numpy.gather import binarize, gather, one_hot, take
 from minae.backends.cpu_numpy.gaussian_kl import gaussian_kl
+from minae.backends.cpu_numpy.iwae import (
+    importance_bound,
+    importance_weights_backward,
+    importance_weights_forward,
+)
 from minae.backends.cpu_numpy.losses import bce, bce_with_logits, l1, mse
 from minae.backends.cpu_numpy.philox import (
     random_bernoulli,
@@ -68,10 +78,13 @@ __all__ = [
     "bce",
     "bce_with_logits",
     "bias_activation_backward",
+    "bias_activation_double_backward",
     "bias_activation_forward",
+    "binarize",
     "class_bias_backward",
     "class_bias_forward",
     "clip_by_norm",
+    "contractive_penalty",
     "conv2d_forward",
     "conv2d_input_gradient",
     "conv2d_weight_gradient",
@@ -82,6 +95,9 @@ __all__ = [
     "empty",
     "gather",
     "gaussian_kl",
+    "importance_bound",
+    "importance_weights_backward",
+    "importance_weights_forward",
     "l1",
     "matmul",
     "max_pool2d_backward",
