@@ -122,6 +122,9 @@ class ndarray:
         assert not values.size or np.shares_memory(values, self._values), "reshape makes a copy"
         return self._view(values)
 
+    def transpose(self, *axes: Any) -> "ndarray":
+        return self._view(self._values.transpose(*axes))
+
     def view(self, dtype: Any) -> "ndarray":
         return self._view(self._values.view(dtype))
 

@@ -207,6 +207,7 @@ def test_what_cannot_be_recorded_is_refused(ops):
 
 # ------------------------------------------------------------ whole steps
 STEPS = 20
+LARGE = 1_000_000
 
 
 def small():
@@ -255,6 +256,9 @@ def test_twenty_steps_as_on_numba():
 def test_recipe_as_on_numba(name):
     """The first steps of every recipe, eager and replayed. On a processor in small batches."""
     batch_size, steps = (256, STEPS) if gpu.has_gpu() else (4, 3)
+    size = recipes.make(name).model.bind("numpy").parameters.count
+    if size > LARGE and not gpu.has_gpu():
+        pytest.skip(f"{size:,} weights are too many for a processor in place of a GPU")
     runs = []
     for backend in ("numba", "cupy"):
         recipe = recipes.make(name)

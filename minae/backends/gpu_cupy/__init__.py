@@ -1,6 +1,10 @@
 """The CuPy backend: CUDA kernels, one file for each of `reference/`; see spec and device.py."""
 
-from minae.backends.gpu_cupy.activations import bias_activation_backward, bias_activation_forward
+from minae.backends.gpu_cupy.activations import (
+    bias_activation_backward,
+    bias_activation_double_backward,
+    bias_activation_forward,
+)
 from minae.backends.gpu_cupy.adam import adam, adamw
 from minae.backends.gpu_cupy.arrays import (
     add,
@@ -20,6 +24,7 @@ from minae.backends.gpu_cupy.batch_norm import (
 )
 from minae.backends.gpu_cupy.class_bias import class_bias_backward, class_bias_forward
 from minae.backends.gpu_cupy.clip import clip_by_norm
+from minae.backends.gpu_cupy.contractive import contractive_penalty
 from minae.backends.gpu_cupy.conv2d import (
     conv2d_forward,
     conv2d_input_gradient,
@@ -27,8 +32,13 @@ from minae.backends.gpu_cupy.conv2d import (
 )
 from minae.backends.gpu_cupy.dense import matmul
 from minae.backends.gpu_cupy.dropout import dropout_backward, dropout_forward
-from minae.backends.gpu_cupy.gather import gather, one_hot, take
+from minae.backends.gpu_cupy.gather import binarize, gather, one_hot, take
 from minae.backends.gpu_cupy.gaussian_kl import gaussian_kl
+from minae.backends.gpu_cupy.iwae import (
+    importance_bound,
+    importance_weights_backward,
+    importance_weights_forward,
+)
 from minae.backends.gpu_cupy.losses import bce, bce_with_logits, l1, mse
 from minae.backends.gpu_cupy.philox import (
     random_bernoulli,
@@ -68,10 +78,13 @@ __all__ = [
     "bce",
     "bce_with_logits",
     "bias_activation_backward",
+    "bias_activation_double_backward",
     "bias_activation_forward",
+    "binarize",
     "class_bias_backward",
     "class_bias_forward",
     "clip_by_norm",
+    "contractive_penalty",
     "conv2d_forward",
     "conv2d_input_gradient",
     "conv2d_weight_gradient",
@@ -82,6 +95,9 @@ __all__ = [
     "empty",
     "gather",
     "gaussian_kl",
+    "importance_bound",
+    "importance_weights_backward",
+    "importance_weights_forward",
     "l1",
     "matmul",
     "max_pool2d_backward",

@@ -104,3 +104,29 @@ def bias_activation_backward(
     if db.ndim == 2:
         partial = partial.reshape(1, N * K)
     sum_chunks(partial, out=db)
+
+
+def bias_activation_double_backward(
+    dv: Array,
+    u: Array,
+    y: Array,
+    activation: str,
+    slope: float,
+    *,
+    dy: Array,
+    accumulate: bool = False,
+) -> None:
+    """dy = dv ⊙ u ⊙ f'_y, the derivative of f' by y; see spec."""
+    launch(
+        "activations",
+        "bias_activation_double_backward",
+        dy.dtype,
+        for_each(y.size),
+        contiguous("activations.dv", dv),
+        contiguous("activations.u", u),
+        contiguous("activations.y", y),
+        ACTIVATIONS.index(activation),
+        y.size,
+        accumulate,
+        dy,
+    )

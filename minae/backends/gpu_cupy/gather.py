@@ -1,4 +1,5 @@
-"""Batches from a data set that lies on the device. Plain form: `cpu_numpy/gather.py`."""
+"""Batches from a data set on the device, one-hot labels, binary pixels. Plain form:
+`cpu_numpy/gather.py`."""
 
 from minae.backends.gpu_cupy.arrays import contiguous
 from minae.backends.gpu_cupy.device import for_each, launch
@@ -33,3 +34,9 @@ def one_hot(labels: Array, *, out: Array) -> None:
     labels = contiguous("gather.indices", labels)
     blocks = for_each(out.size)
     launch("gather", "one_hot", out.dtype, blocks, labels, out.size, out.shape[1], out)
+
+
+def binarize(x: Array, u: Array, *, out: Array) -> None:
+    """out = 1 where u < x, else 0; see spec."""
+    x, u = contiguous("gather.x", x), contiguous("gather.u", u)
+    launch("gather", "binarize", out.dtype, for_each(out.size), x, u, out.size, out)

@@ -23,6 +23,20 @@ static inline __device__ double block_sum(double value) {
     return sums[0];
 }
 
+// The largest of one value a thread over the block, the same in every thread. A NaN wins.
+static inline __device__ real block_max(real value) {
+    __shared__ real largest[THREADS];
+    int t = threadIdx.x;
+    __syncthreads();  // all have read the result of an earlier call
+    largest[t] = value;
+    __syncthreads();
+    for (int half = THREADS / 2; half > 0; half /= 2) {
+        if (t < half && !(largest[t + half] <= largest[t])) largest[t] = largest[t + half];
+        __syncthreads();
+    }
+    return largest[0];
+}
+
 // partial[block] = Σ term(i) over the elements i that fall to this block, n in all.
 template <typename Term>
 static inline __device__ void partial_sum(Term term, int n, double *partial) {

@@ -30,3 +30,9 @@ extern "C" __global__ void one_hot(const long long *labels, int n, int classes, 
     int i = element();
     if (i < n) out[i] = labels[i / classes] == i % classes ? 1 : 0;
 }
+
+// out = 1 where u < x, else 0. u may be out.
+extern "C" __global__ void binarize(const real *x, const real *u, int n, real *out) {
+    int i = element();
+    if (i < n) out[i] = u[i] < x[i] ? 1 : 0;
+}

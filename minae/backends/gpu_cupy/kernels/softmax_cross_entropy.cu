@@ -2,20 +2,6 @@
 // reference/softmax_cross_entropy.py
 #include "common.cuh"
 
-// The largest of one value a thread over the block, the same in every thread. A NaN wins.
-static inline __device__ real block_max(real value) {
-    __shared__ real largest[THREADS];
-    int t = threadIdx.x;
-    __syncthreads();  // all have read the result of an earlier call
-    largest[t] = value;
-    __syncthreads();
-    for (int half = THREADS / 2; half > 0; half /= 2) {
-        if (t < half && !(largest[t + half] <= largest[t])) largest[t] = largest[t + half];
-        __syncthreads();
-    }
-    return largest[0];
-}
-
 // Row n is block n: partial[n] = logsumexp(logits[n]) - logits[n, labels[n]];
 // dlogits = scale (softmax - one-hot), skipped where null.
 extern "C" __global__ void softmax_cross_entropy(const real *logits, const long long *labels,
