@@ -14,13 +14,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minae import ledger, recipes
+from minae import detection, ledger, recipes
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
-from minae.datasets import Dataset, download, load_images
+from minae.datasets import AnomalySet, Dataset, download, load_images
 from minae.errors import MinaeError
 from minae.figures import write_figures
 from minae.io import save
+from minae.models import Model, SuperResolution
 from minae.optim import Optimizer
 from minae.progress import Progress
 from minae.recipes import Recipe
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--lr", type=_positive, metavar="X", help="learning rate")
     p.add_argument("--seed", type=_whole(0, 2**64 - 1), metavar="N")
     p.add_argument("--latent", type=_whole(1, 4096), metavar="N", help="size of the code")
+    p.add_argument("--factor", type=_whole(2, 4), metavar="N", help="super-resolution: 2 or 4")
     p.add_argument(
         "--faithful", action="store_true", help="cvae: the source page's decoder, mistake included"
     )
@@ -105,7 +107,7 @@ def train(options: argparse.Namespace) -> None:
     known = recipes.options(options.recipe)
     ops = get_backend(options.backend)
     data = _load(options)
-    given = {"latent": options.latent, "faithful": options.faithful}
+    given = {"latent": options.latent, "faithful": options.faithful, "factor": options.factor}
     wanted = {name: value for name, value in given.items() if value}
     wanted |= {name: value for name, value in data.dimensions.items() if name in known}
     recipe = _with_options(recipes.make(options.recipe, **wanted), options)
@@ -135,7 +137,7 @@ def train(options: argparse.Namespace) -> None:
             "samples_per_second": samples / seconds,
             "test": model.evaluate(data.test_images, _labels(model, data.test_labels)),
             "train": model.evaluate(data.train_images, _labels(model, data.train_labels)),
-            "baselines": ledger.baselines(data.train_images, data.test_images, model.code),
+            **_comparisons(model, data),
         }
         write_json(unfinished / "config.json", _config(options, recipe, data))
         metrics.write(unfinished / "metrics.csv")
@@ -146,8 +148,19 @@ def train(options: argparse.Namespace) -> None:
         print(folder)
     else:
         print(f"\n{ledger.table(summary)}\n")
+        if "anomalies" in summary:
+            print(f"{detection.table(summary['anomalies'])}\n")
         print(f"{steps:,} steps in {seconds:.1f} s ({samples / seconds:,.0f} samples/s)")
         print(f"pictures, figures and model: {folder}")
+
+
+def _comparisons(model: Model, data: Dataset) -> dict[str, Any]:
+    """What the model's figures are held against: its baselines, or labelled anomalies."""
+    if isinstance(data, AnomalySet) and isinstance(model, detection.Detector):
+        return {"anomalies": detection.report(model, data)}
+    if isinstance(model, SuperResolution):
+        return {}  # bicubic stands among its own figures
+    return {"baselines": ledger.baselines(data.train_images, data.test_images, model.code)}
 
 
 def _load(options: argparse.Namespace) -> Dataset:
@@ -233,6 +246,7 @@ def _config(options: argparse.Namespace, recipe: Recipe, data: Dataset) -> dict[
         "shuffle": recipe.shuffle,
         "latent": options.latent,
         "faithful": options.faithful,
+        "factor": options.factor,
         "threads": options.threads,
         "data": data.name,
         "optimizer": _optimizer(recipe.optimizer),

@@ -17,7 +17,10 @@ from minae.recipes.recipe import Recipe
 
 __all__ = ["RECIPES", "Recipe", "loader", "make", "options", "summary"]
 
-RECIPES = ("vae", "vanilla", "deep", "tanh", "latent", "conv", "cvae")
+RECIPES = (
+    *("vae", "vanilla", "deep", "tanh", "latent", "conv", "cvae"),
+    *("series", "intrusion", "levels", "music", "super-resolution"),
+)
 
 
 def make(name: str, **wanted: Any) -> Recipe:

@@ -29,6 +29,7 @@ from minae.backends.cpu_numba.dropout import dropout_backward, dropout_forward
 from minae.backends.cpu_numba.gather import gather, one_hot, take
 from minae.backends.cpu_numba.gaussian_kl import gaussian_kl
 from minae.backends.cpu_numba.losses import bce, bce_with_logits, l1, mse
+from minae.backends.cpu_numba.mixed_loss import mixed_loss, mixed_output
 from minae.backends.cpu_numba.philox import (
     random_bernoulli,
     random_normal,
@@ -84,6 +85,8 @@ __all__ = [
     "matmul",
     "max_pool2d_backward",
     "max_pool2d_forward",
+    "mixed_loss",
+    "mixed_output",
     "mse",
     "name",
     "one_hot",

@@ -29,6 +29,7 @@ from minae.backends.cpu_numpy.dropout import dropout_backward, dropout_forward
 from minae.backends.cpu_numpy.gather import gather, one_hot, take
 from minae.backends.cpu_numpy.gaussian_kl import gaussian_kl
 from minae.backends.cpu_numpy.losses import bce, bce_with_logits, l1, mse
+from minae.backends.cpu_numpy.mixed_loss import mixed_loss, mixed_output
 from minae.backends.cpu_numpy.philox import (
     random_bernoulli,
     random_normal,
@@ -84,6 +85,8 @@ __all__ = [
     "matmul",
     "max_pool2d_backward",
     "max_pool2d_forward",
+    "mixed_loss",
+    "mixed_output",
     "mse",
     "name",
     "one_hot",
