@@ -8,7 +8,7 @@ from minae import plots
 from minae.anomaly import contributions, threshold
 from minae.backends.spec import Array
 from minae.bicubic import bicubic
-from minae.datasets import AnomalySet, Dataset, ImageSet, LevelSet, RecordSet, SeriesSet
+from minae.datasets import AnomalySet, Dataset, ImageSet, LevelSet, RecordSet, RollSet, SeriesSet
 from minae.datasets.levels import COLOURS, KINDS
 from minae.detection import FALSE_ALARMS, Detector
 from minae.ledger import principal_components
@@ -36,7 +36,9 @@ def write_figures(folder: Path, model: Model, data: Dataset, metrics: Metrics, t
         y_label=f"loss ({model.loss.unit})",
         title=title,
     )
-    if isinstance(data, ImageSet):
+    if isinstance(data, RollSet) and isinstance(model, VariationalAutoencoder):
+        _rolls(folder, model, data, title)
+    elif isinstance(data, ImageSet):
         _of_images(folder, model, data, title)
     elif isinstance(data, SeriesSet) and isinstance(model, SeriesAutoencoder):
         _series(folder / "series.png", model, data, title)
@@ -197,6 +199,23 @@ def _levels(folder: Path, model: VariationalAutoencoder, data: LevelSet, title: 
     ):
         maps = images.reshape(-1, *data.map_shape).argmax(axis=1)  # (M, 16, 16)
         plots.tile_maps(folder / f"{name}.png", maps, KINDS, COLOURS, 8, f"{title}: {heading}")
+
+
+def _rolls(folder: Path, model: VariationalAutoencoder, data: RollSet, title: str) -> None:
+    """Rolls drawn from z ~ N(0, 1), test rolls above their reconstructions, and the codes."""
+    x = data.test_images[:4]
+    for name, rolls, heading in (
+        ("samples", model.sample(16), "P(note) of z ~ N(0, 1)"),
+        (
+            "reconstructions",
+            np.concatenate([x / 255, model.reconstruct(x)]),
+            "test rolls, and below them their reconstructions",
+        ),
+    ):
+        plots.piano_rolls(
+            folder / f"{name}.png", rolls, data.image_shape, 4, title=f"{title}: {heading}"
+        )
+    _codes(folder, model, data, title)
 
 
 def _enlarged(path: Path, model: SuperResolution, data: ImageSet, title: str) -> None:

@@ -202,7 +202,7 @@ def series_errors(
     """One panel a series: the series, its reconstruction, and below the error of each step.
 
     series, reconstructions, errors: (M, T);  names: of the M panels;  marks: bool (M, T), shaded
-    where an anomaly is known to be. The errors of all panels have one scale.
+    where an anomaly is known to be. The errors of each panel reach up to one height.
     """
     rows = -(-len(names) // 2)
     with _figure(path, 9.4, 2.1 * rows) as figure:
@@ -230,10 +230,10 @@ def series_errors(
             panel.fill_between(
                 steps,
                 low - room,
-                low - room + 0.9 * room * errors[m] / errors.max(),
+                low - room + 0.9 * room * errors[m] / max(errors[m].max(), 1e-12),
                 color=COLOURS[1],
                 linewidth=0,
-                label="squared error",
+                label="squared error (own scale)",
             )
             panel.set_ylim(low - 1.02 * room, high + 0.05 * (high - low))
             panel.set_title(name, fontsize=TEXT)
@@ -314,6 +314,30 @@ def tile_maps(
             ncols=len(kinds),
             handletextpad=0.2,
         )
+
+
+def piano_rolls(
+    path: Path, rolls: Array, roll_shape: Pair, columns: int, *, title: str = ""
+) -> None:
+    """Rolls (M, pitches·steps) of P(note), `columns` in a row, each with lines at every beat."""
+    pitches, steps = roll_shape
+    rows = -(-len(rolls) // columns)
+    with _figure(path, 2.4 * columns, 1.5 * rows) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for panel in panels[len(rolls) :]:
+            panel.axis("off")
+        for panel, roll in zip(panels, rolls, strict=False):
+            extent = (0, steps, 0, pitches)
+            picture = roll.reshape(pitches, steps)
+            panel.imshow(
+                picture, cmap="gray_r", vmin=0, vmax=1, extent=extent, interpolation="nearest"
+            )
+            panel.set_xticks(range(0, steps + 1, 4), [])
+            panel.set_yticks([0, pitches / 2, pitches], [])
+            panel.grid(color="#9fb8d6", linewidth=0.5)
+            panel.tick_params(length=0)
+        figure.suptitle(title, fontsize=TITLE)
+        figure.tight_layout()
 
 
 def _marker(y: npt.ArrayLike) -> str:

@@ -10,6 +10,7 @@ from minae.backends.spec import Array
 from minae.bicubic import bicubic
 from minae.errors import MinaeError
 from minae.layers.layer import Cache, Shape
+from minae.ledger import ReconstructionLedger
 from minae.models.autoencoder import Autoencoder
 from minae.models.model import CHUNK
 
@@ -46,9 +47,9 @@ class SuperResolution(Autoencoder):
         return (C, H // self.factor, W // self.factor)
 
     @property
-    def code(self) -> int:
-        """Numbers in one code."""
-        return int(np.prod(self.encoder.output_shape((1, *self.small_shape))))
+    def code_shape(self) -> Shape:
+        """Shape of one code as the decoder takes it."""
+        return self.encoder.output_shape((1, *self.small_shape))[1:]
 
     def new_cache(self, samples: int, *, training: bool = True, seed: int = 0) -> Cache:
         cache = super(Autoencoder, self).new_cache(samples, training=training, seed=seed)
@@ -106,17 +107,19 @@ class SuperResolution(Autoencoder):
         self, images: npt.ArrayLike, labels: npt.ArrayLike | None = None
     ) -> dict[str, float]:
         """The ledger's figures, and the PSNR of the enlarged images beside that of bicubic ones."""
-        images = np.asarray(images)
-        sums = np.zeros(2)
-        for start in range(0, len(images), CHUNK):
-            chunk = images[start : start + CHUNK]
-            x = (chunk / 255 if chunk.dtype == np.uint8 else chunk).reshape(len(chunk), -1)
-            small = self.downscale(chunk)
-            larger = bicubic(small, self.small_shape, self.factor)
-            sums += [psnr(x, np.clip(y, 0, 1)).sum() for y in (larger, self.upscale(small))]
-        bicubic_psnr, enlarged_psnr = sums / len(images)
-        figures = super().evaluate(images)
-        return figures | {"bicubic_psnr": bicubic_psnr, "enlarged_psnr": enlarged_psnr}
+        ledger, sums, samples = ReconstructionLedger(), np.zeros(2), 0
+        for _, cache in self.chunks(images):
+            x = np.clip(self.host_pixels(cache), 0, 1)
+            self.forward(cache)
+            small = self.ops.to_numpy(cache.small).reshape(len(x), -1)
+            self.to_pixels(cache.y, cache.x)
+            y = self.host_pixels(cache)
+            ledger.add(x, y)
+            cubic = np.clip(bicubic(small, self.small_shape, self.factor), 0, 1)
+            sums += [psnr(x, cubic).sum(), psnr(x, y).sum()]
+            samples += len(x)
+        bicubic_psnr, enlarged_psnr = (sums / samples).tolist()
+        return ledger.figures() | {"bicubic_psnr": bicubic_psnr, "enlarged_psnr": enlarged_psnr}
 
 
 def psnr(x: Array, y: Array) -> Array:

@@ -1,7 +1,8 @@
 """levels (M15): a convolutional VAE of tile maps; draws new game levels of 16×16 tiles.
 
-Each tile is a softmax over its kinds, so a drawn map is the likeliest kind of every tile. Data:
-levels made here (minae.datasets.levels); --data takes a text file of maps.
+Each tile is a softmax over its kinds, and a drawn map is the likeliest kind of every tile: what is
+rare and may stand anywhere, such as an enemy, is seldom the likeliest and is drawn too rarely.
+Data: levels made here (minae.datasets.levels); --data takes a text file of maps.
 """
 
 from minae.datasets import load_levels as data
@@ -34,4 +35,4 @@ def recipe(latent: int = 24) -> Recipe:
         ),
         loss=MixedLoss(groups=(K,)),
     )
-    return Recipe(model, Adam(lr=2e-3), batch_size=64, epochs=30)
+    return Recipe(model, Adam(lr=2e-3), batch_size=64, epochs=40)

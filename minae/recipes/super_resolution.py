@@ -15,18 +15,19 @@ from minae.recipes.recipe import Recipe
 def recipe(factor: int = 2) -> Recipe:
     if factor not in (2, 4):
         raise MinaeError(f"the factor is 2 or 4, found {factor}: 28 pixels are made of 14 or 7")
-    double = ConvTranspose2d(32, 32, 4, stride=2, padding=1, activation="relu")
-    again = ConvTranspose2d(32, 16, 4, stride=2, padding=1, activation="relu")
+
+    def double() -> ConvTranspose2d:
+        return ConvTranspose2d(16, 16, 4, stride=2, padding=1, activation="relu")
+
     model = SuperResolution(
         input_shape=(1, 28, 28),
         factor=factor,
         encoder=Sequential(
-            Conv2d(1, 32, 5, padding=2, activation="relu"),
-            Conv2d(32, 32, 3, padding=1, activation="relu"),
+            Conv2d(1, 16, 5, padding=2, activation="relu"),
+            Conv2d(16, 16, 3, padding=1, activation="relu"),
         ),
         decoder=Sequential(  # 14 → 28, or 7 → 14 → 28
-            *((double,) if factor == 4 else ()),
-            again,
+            *(double() for _ in range(factor // 2)),
             Conv2d(16, 1, 3, padding=1),  # its sigmoid is in the loss
         ),
         loss=BCEWithLogits(reduction="mean"),
