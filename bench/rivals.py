@@ -41,6 +41,28 @@ class LabelPlanes(nn.Module):
         return torch.cat([x, planes], dim=1)  # (N, C + classes, H, W)
 
 
+class Masking(nn.Module):
+    """x with some numbers 0 in training, the others as they are."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (torch.rand_like(x) >= self.p) if self.training else x
+
+
+class Gaussian(nn.Module):
+    """x + std · eps in training."""
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.std * torch.randn_like(x) if self.training else x
+
+
 class Chain(nn.Sequential):
     """Modules one after the other; those that want the labels get them too."""
 
@@ -75,6 +97,10 @@ def modules_of(layer: Layer) -> list[nn.Module]:
             return [nn.Upsample(scale_factor=layer.scale, mode="nearest")]
         case layers.Dropout():
             return [nn.Dropout(layer.p)]
+        case layers.MaskingNoise():
+            return [Masking(layer.p)]
+        case layers.GaussianNoise():
+            return [Gaussian(layer.std)]
         case layers.Activation():
             return _activation(layer)
         case layers.Flatten():

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench.floor import products
-from bench.models import BACKENDS, blank, training
+from bench.models import BACKENDS, MODELS, blank, training
 from bench.passes import Passes, counted
 from bench.recording import record_step
 from minae import recipes
@@ -42,7 +42,10 @@ UNITS = {
 Work = dict[str, Any]
 
 
-def count(names: tuple[str, ...] = recipes.RECIPES) -> Work:
+NAMES = tuple(dict.fromkeys(entry.recipe for entry in MODELS.values()))  # what is measured
+
+
+def count(names: tuple[str, ...] = NAMES) -> Work:
     """The work of each recipe on each backend, and the kernels that all of them need."""
     steps: dict[str, Work] = {}
     signatures: defaultdict[str, set[Any]] = defaultdict(set)

@@ -11,10 +11,13 @@ from minae.bicubic import bicubic
 from minae.datasets import AnomalySet, Dataset, ImageSet, LevelSet, RecordSet, RollSet, SeriesSet
 from minae.datasets.levels import COLOURS, KINDS
 from minae.detection import FALSE_ALARMS, Detector
+from minae.layers import Dense
+from minae.layers.layer import Layer
 from minae.ledger import principal_components
 from minae.models import (
     Autoencoder,
     ConditionalVAE,
+    DenoisingAutoencoder,
     RecordVAE,
     SeriesAutoencoder,
     SuperResolution,
@@ -29,7 +32,7 @@ SIDE = 15  # of a decoded grid
 
 def write_figures(folder: Path, model: Model, data: Dataset, metrics: Metrics, title: str) -> None:
     """Write folder/*.png: loss, reconstructions, codes, and whatever else the model can draw."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     plots.loss_curve(
         folder / "loss.png",
         {split: metrics.series(split) for split in ("train", "test")},
@@ -59,6 +62,12 @@ def _of_images(folder: Path, model: Model, data: ImageSet, title: str) -> None:
     elif isinstance(model, Autoencoder | VariationalAutoencoder):
         _reconstructions(folder / "reconstructions.png", model, data, title)
         _codes(folder, model, data, title)
+    if isinstance(model, Autoencoder):
+        _kernels(folder / "kernels.png", model, data, title)
+    if isinstance(model, DenoisingAutoencoder):
+        _denoised(folder / "denoised.png", model, data, title)
+    elif isinstance(model, Autoencoder) and model.code >= data.train_images.shape[1]:
+        _copies(folder / "copies.png", model, data, title)
     if isinstance(model, ConditionalVAE):
         _one_row_per_class(folder / "classes.png", model, data, title)
     elif isinstance(model, VariationalAutoencoder):
@@ -82,6 +91,67 @@ def _reconstructions(
     images = data.test_images[first]
     y = model.reconstruct(images, **_labels(model, data.test_labels[first]))
     plots.reconstructions(path, images / 255, y, data.image_shape, title=title)
+
+
+def kernels(model: Model) -> Array | None:
+    """The weights (K, D) of the encoder's first layer, None if it is not a Dense one on all
+    pixels."""
+    layers = _flat(getattr(model, "encoder", None))
+    first = next((layer for layer in layers if layer.parameters()), None)
+    if type(first) is not Dense or first.in_features != int(np.prod(model.input_shape)):
+        return None
+    return model.ops.to_numpy(first.w)
+
+
+def as_grey(w: Array) -> Array:
+    """Weights (K, D) as grey values: 0.5 is 0, and the largest of each row is black or white."""
+    largest: Array = np.maximum(np.abs(w).max(axis=1, keepdims=True), 1e-12)
+    return 0.5 + 0.5 * w / largest
+
+
+def _flat(layer: Layer | None) -> list[Layer]:
+    """A layer and those inside it, in order; none for None."""
+    if layer is None:
+        return []
+    return [layer, *(part for inner in layer.sublayers() for part in _flat(inner))]
+
+
+def _kernels(path: Path, model: Autoencoder, data: ImageSet, title: str) -> None:
+    """What the first hundred units of the encoder's first layer look for, where it is Dense."""
+    w = kernels(model)
+    if w is not None:
+        heading = f"{title}: kernels of the encoder, mid-grey is 0"
+        plots.image_grid(path, as_grey(w[:100]), data.image_shape, 10, title=heading)
+
+
+def _denoised(path: Path, model: DenoisingAutoencoder, data: ImageSet, title: str) -> None:
+    """One test image of each class (the first), damaged, and repaired."""
+    _, first = np.unique(data.test_labels, return_index=True)
+    images = data.test_images[first[:12]]
+    damaged = model.damage(images)
+    rows = [images / 255, damaged, model.denoise(damaged)]
+    plots.image_grid(
+        path,
+        np.concatenate(rows),  # (3·12, D)
+        data.image_shape,
+        len(images),
+        title=title,
+        row_labels=("original", "damaged", "denoised"),
+    )
+
+
+def _copies(path: Path, model: Autoencoder, data: ImageSet, title: str) -> None:
+    """Six test images with half of their pixels blanked and six upside down: what a code as large
+    as an image makes of what is no digit."""
+    H, W = data.image_shape
+    blank = np.random.default_rng(0).random((6, H * W)) < 0.5
+    damaged = np.where(blank, 0, data.test_images[:6])
+    turned = data.test_images[6:12].reshape(-1, H, W)[:, ::-1, ::-1].reshape(6, -1)
+    images = np.concatenate([damaged, turned]) / 255
+    heading = f"{title}: holes and digits upside down come through, too"
+    y = model.reconstruct(images)
+    captions = ("given", "output")
+    plots.reconstructions(path, images, y, data.image_shape, captions, title=heading)
 
 
 def _codes(

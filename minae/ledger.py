@@ -14,11 +14,16 @@ x is the image, y its reconstruction, both in [0, 1]; N images of D pixels; log 
 | mse_per_value           | Σ (y - t)² / (N·D), t standardized        | squared deviation a value  |
 | bicubic_psnr            | Σ -10 log₁₀(mean (x̃ - x)²) / N, x̃ bicubic | dB                         |
 | enlarged_psnr           | the same with y, made of the small image  | dB                         |
+| damaged_psnr            | Σ -10 log₁₀(mean (x̃ - x)²) / N, x̃ damaged | dB                         |
+| denoised_psnr           | the same with y, made of x̃, for x̃         | dB                         |
+| jacobian_norm           | Σ ‖∂code/∂x‖_F / N                        | code a unit of x           |
+| active_share            | share of code numbers z_j, abs(z_j) > .001 | 1                         |
+| bound_nats              | -Σ log (1/k) Σ_i w_i / N, k draws of z    | nats an image              |
 
 In the BCE each logarithm is held at -100 or above, as in PyTorch, and a y outside [0, 1] (PCA, a
 linear decoder) enters as the nearer of 0 and 1; the squared errors take it as it is. The floor is
 the entropy of grey pixels, which no model can go below: 0.0581 nats a pixel, 45.5 an image on
-MNIST. The last three figures are those of variational models, which add them themselves.
+MNIST. The figures from reconstruction_nats on are those of some models, which add them themselves.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,6 +49,11 @@ COLUMNS = (
     ("mse_per_value", "MSE", "per value", 5),
     ("bicubic_psnr", "bicubic", "PSNR, dB", 2),
     ("enlarged_psnr", "enlarged", "PSNR, dB", 2),
+    ("bound_nats", "-bound", "nats/image", 2),
+    ("damaged_psnr", "damaged", "PSNR, dB", 2),
+    ("denoised_psnr", "denoised", "PSNR, dB", 2),
+    ("jacobian_norm", "Jacobian", "mean norm", 3),
+    ("active_share", "active", "share", 3),
 )
 
 
@@ -78,6 +88,12 @@ class ReconstructionLedger:
             "bce_per_pixel": float(self._bce / self._pixels),
             "bce_floor_per_pixel": float(self._bce_floor / self._pixels),
         }
+
+
+def mean_psnr(x: Array, y: Array) -> float:
+    """Peak signal-to-noise ratio of each image, peak 1, averaged over images. x, y: (N, D); dB."""
+    squared_error = np.square(y - x).mean(axis=1, dtype=np.float64)  # (N,)
+    return float(np.mean(-10 * np.log10(np.maximum(squared_error, 1e-10))))
 
 
 def principal_components(x: Array, components: int) -> tuple[Array, Array]:

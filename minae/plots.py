@@ -5,7 +5,6 @@ overwrites `path` only once the whole picture is written, and leaves nothing els
 Matplotlib is imported when the first picture is drawn; its global (pyplot) state is not touched.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minae.backends.spec import Array, Pair
+from minae.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,6 +82,72 @@ def loss_curve(
         axes.grid(color="#e4e4e4", linewidth=0.6)
         _annotate(axes, title, x_label, y_label)
         axes.legend(fontsize=TEXT, frameon=False)
+
+
+def error_bars(
+    path: Path,
+    series: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float] | None]],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    log_x: bool = False,
+) -> None:
+    """name -> (x, y, half the length of each bar or None), one line each; y begins at 0."""
+    with _figure(path, 5.0, 3.4) as figure:
+        axes = figure.add_subplot()
+        for number, (name, (x, y, spread)) in enumerate(series.items()):
+            axes.errorbar(
+                x,
+                y,
+                spread,
+                color=COLOURS[number % len(COLOURS)],
+                marker="o",
+                markersize=4,
+                linewidth=1.4,
+                capsize=3,
+                label=name,
+            )
+        if log_x:
+            axes.set_xscale("log")
+        ticks = next(iter(series.values()))[0]
+        axes.set_xticks(ticks, [f"{x:,}" for x in ticks])
+        axes.minorticks_off()
+        axes.set_ylim(bottom=0)
+        axes.grid(color="#e4e4e4", linewidth=0.6)
+        _annotate(axes, title, x_label, y_label)
+        axes.legend(fontsize=TEXT, frameon=False)
+
+
+def vector_field(
+    path: Path,
+    starts: Array,
+    ends: Array,
+    lengths: Array,
+    curve: Array,
+    *,
+    title: str = "",
+) -> None:
+    """Arrows from starts (N, 2) to ends (N, 2) in the unit square, over the curve (M, 2) of the
+    data; beside them lengths (R, R), how far the point of row i (upwards) and column j travels."""
+    with _figure(path, 9.4, 4.3) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.09))
+        left.plot(curve[:, 0], curve[:, 1], color=COLOURS[1], linewidth=2)
+        ways = ends - starts
+        left.quiver(
+            starts[:, 0], starts[:, 1], ways[:, 0], ways[:, 1],
+            angles="xy", scale_units="xy", scale=1, width=0.003, color="#333333",
+        )  # fmt: skip
+        picture = right.imshow(lengths, origin="lower", extent=(0, 1, 0, 1), cmap="viridis")
+        right.plot(curve[:, 0], curve[:, 1], color="white", linewidth=0.8)
+        bar = figure.colorbar(picture, ax=right, fraction=0.046, pad=0.03)
+        bar.ax.tick_params(labelsize=TICK)
+        for axes, heading in ((left, "input → output"), (right, "distance travelled")):
+            axes.set_xlim(0, 1)
+            axes.set_ylim(0, 1)
+            axes.set_aspect("equal")
+            _annotate(axes, heading, "", "")
+        figure.suptitle(title, fontsize=TITLE, y=0.98)
 
 
 def reconstructions(
@@ -388,9 +454,5 @@ def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
 
     figure = Figure(figsize=(width, height))
     yield figure
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

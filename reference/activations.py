@@ -50,6 +50,21 @@ softplus    f = log(1 + exp(a))
             f' = exp(a) / (1 + exp(a)) = 1 - 1/(1 + exp(a)), and 1 + exp(a) = exp(y):
             f' = 1 - exp(-y)
 
+Backward, backward
+------------------
+A penalty on a Jacobian (contractive.py) contains f' itself, so it is differentiated once more. The
+backward pass of the activation is a function of u (what comes from above) and of y:
+
+    v[n,k] = u[n,k] f'(y[n,k])                                             v = u ⊙ f'
+
+and it is linear in u: the gradient by u is dv ⊙ f', the same backward pass again. By y it is
+
+    dy[n,k] = dv[n,k] u[n,k] f'_y(y[n,k]),     f'_y = the derivative of f' by y.
+
+From the list above: identity, relu and leaky_relu 0 (their f' is constant on either side of the
+kink); elu 1 where y <= 0, else 0; sigmoid 1 - 2y; tanh -2y; softplus exp(-y). As y = f(a), the
+chain rule gives the second derivative by a: f''(a) = f'_y f'; for tanh -2y (1 - y²).
+
 Without overflow
 ----------------
 exp(a) overflows for large a. With m = -|a| <= 0, exp(m) is at most 1:
@@ -105,11 +120,11 @@ def bias_activation_backward(dy, y, activation, slope, per_sample=False):
         case "identity":
             dx = dy.copy()
         case "relu":
-            dx = np.where(y > 0, dy, 0)
+            dx = np.where(y.real > 0, dy, 0)
         case "leaky_relu":
-            dx = np.where(y > 0, dy, slope * dy)
+            dx = np.where(y.real > 0, dy, slope * dy)
         case "elu":
-            dx = np.where(y > 0, dy, (y + slope) * dy)
+            dx = np.where(y.real > 0, dy, (y + slope) * dy)
         case "sigmoid":
             dx = dy * y * (1 - y)
         case "tanh":
@@ -120,6 +135,22 @@ def bias_activation_backward(dy, y, activation, slope, per_sample=False):
             raise ValueError(f"activation {activation!r} is none of {ACTIVATIONS}")
     db = dx.sum(axis=tuple(range(2, dx.ndim)))  # (N, K)
     return dx, db if per_sample else db.sum(axis=0)
+
+
+def bias_activation_double_backward(dv, u, y, activation, slope):
+    """dy = dv ⊙ u ⊙ f'_y, the gradient by y of Σ dv ⊙ (u ⊙ f'). All (N, K)."""
+    match activation:
+        case "identity" | "relu" | "leaky_relu":
+            return 0 * dv * u
+        case "elu":
+            return np.where(y.real > 0, 0, dv * u)
+        case "sigmoid":
+            return dv * u * (1 - 2 * y)
+        case "tanh":
+            return -2 * dv * u * y
+        case "softplus":
+            return dv * u * np.exp(-y)
+    raise ValueError(f"activation {activation!r} is none of {ACTIVATIONS}")
 
 
 def demo():
@@ -146,6 +177,16 @@ def demo():
             relative_error(db, complex_step_gradient(lambda b: f(x, b), b, dy)),
         )
 
+    def error_of_the_second(activation):
+        y = bias_activation_forward(x, b, activation, slope)[:, :, 0, 0]
+        u, dv = rng.normal(size=(2, *y.shape))
+        found = bias_activation_double_backward(dv, u, y, activation, slope)
+        wanted = complex_step_gradient(
+            lambda y: bias_activation_backward(u, y, activation, slope)[0], y, dv
+        )
+        return np.abs(found - wanted).max()
+
+    assert max(error_of_the_second(activation) for activation in ACTIVATIONS) <= 1e-12
     error = max(largest_error(activation) for activation in ACTIVATIONS)
     print(f"\nbackward against the complex step: max relative error {error:.1e}")
     assert error <= 1e-10

@@ -35,6 +35,15 @@ is that same S for labels: multiplying it by a weight matrix w (classes, K) pick
 w. It is how a class enters a network (concatenated to the image or the code), and it is the target
 in the gradient of softmax_cross_entropy.py.
 
+Black and white
+---------------
+A grey pixel x in [0, 1], read as the probability of ink, becomes ink with that probability:
+
+    t[n,d] = [u[n,d] < x[n,d]],  u uniform in (0, 1):        P(t = 1) = P(u < x) = x       (4)
+
+Drawn anew at every visit ("dynamic binarization"), so that E[t] = x; x = 0 and x = 1 stay as they
+are, since u is neither 0 nor 1.
+
 Pitfalls
 --------
 - A negative index means "from the end" to NumPy and out of bounds to a kernel: check once, outside.
@@ -57,6 +66,11 @@ def take(source, indices):
 def one_hot(labels, classes, dtype=np.float64):
     """1 where c == labels[n], else 0. labels: (N,). Returns (N, classes)."""
     return (np.arange(classes) == labels[:, None]).astype(dtype)
+
+
+def binarize(x, u):
+    """1 where u < x, else 0. x, u: one shape."""
+    return (u < x).astype(x.dtype)
 
 
 def demo():

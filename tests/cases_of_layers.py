@@ -156,6 +156,92 @@ def bias_activation_backward_call(
     )
 
 
+def draw_output(d: Draw, shape: tuple[int, int]) -> tuple[Array, str, float]:
+    """x, y = f(x), activation and slope; x is away from the kink of relu and its kin, and the slope
+    not 0, so that a judge can divide by elu's f'."""
+    activation, slope = d.each(ACTIVATIONS), d.pick(SLOPES[1:])
+    x = in_double(d.away_from_zero(shape))
+    return x, ref.bias_activation_forward(x, None, activation, slope), activation, slope
+
+
+def torch_second(u: Any, x: Any, activation: str, slope: float) -> Any:
+    """(f'(x), u f'(x)) in PyTorch, differentiable once more."""
+    x = torch.tensor(x, requires_grad=True)
+    y = TORCH_ACTIVATIONS[activation](x, slope)
+    (derivative,) = torch.autograd.grad(y.sum() + 0 * x.square().sum(), x, create_graph=True)
+    return x, derivative, u * derivative
+
+
+@case
+def bias_activation_double_backward(d: Draw) -> Call:
+    shape = d.matrix()
+    x, y, activation, slope = draw_output(d, shape)
+    accumulate = d.pick((False, True))
+    dy = d.out(shape)
+    if accumulate:
+        dy[...] = d.rng.normal(size=shape)
+    before = in_double(dy) if accumulate else 0.0
+
+    def judge(dv: Any, u: Any, *_: Any) -> Any:
+        """By x it is dy f', so it is divided by f', where that is not 0."""
+        leaf, derivative, v = torch_second(u.detach().double(), x, activation, slope)
+        (by_x,) = torch.autograd.grad(v, leaf, dv.detach().double())
+        by_y = torch.where(derivative == 0, 0.0, by_x / derivative)
+        return before + by_y.detach().numpy()
+
+    def size(dv: Array, u: Array, y: Array, *_: Any) -> Array:
+        terms = {"sigmoid": 1 + 2 * y, "tanh": 2 * np.abs(y), "elu": 1.0, "softplus": 1 + np.abs(y)}
+        return np.abs(before) + np.abs(dv * u) * terms.get(activation, 0.0)
+
+    return Call(
+        (d.normal(shape), d.normal(shape), d.array(y.astype(d.dtype)), activation, slope),
+        {"dy": dy},
+        lambda *arguments: before + ref.bias_activation_double_backward(*arguments),
+        judge,
+        size,
+        options={"accumulate": accumulate},
+    )
+
+
+# ------------------------------------------------------------ contractive.py
+@case
+def contractive_penalty(d: Draw) -> Call:
+    (N, K), D = d.matrix(), d.matrix()[1]
+    x, y, activation, slope = draw_output(d, (N, K))
+    w, scale = d.normal((K, D)), d.scale()
+
+    def judge(y: Any, w: Any, *_: Any) -> Any:
+        """Double backward, (f')² as the square of a gradient; by y as above."""
+        ones = torch.ones(N, K, dtype=torch.float64)
+        leaf, derivative, _ = torch_second(ones, x, activation, slope)
+        weights = w.detach().double().requires_grad_()
+        jacobian_square = derivative.square() @ weights.square().sum(dim=1)
+        value = scale * jacobian_square.sum()
+        by_x, dw = torch.autograd.grad(value, (leaf, weights))
+        return value, torch.where(derivative == 0, 0.0, by_x / derivative), dw
+
+    def size(y: Array, w: Array, *_: Any) -> Any:
+        derivative = DERIVATIVE_SIZES[activation](np.abs(y), slope)
+        second = {"sigmoid": 1 + 2 * y, "tanh": 2 * np.abs(y), "elu": 1.0, "softplus": 1 + y}
+        norms = np.sum(w * w, axis=1)
+        squares = np.sum(derivative**2, axis=0)
+        return (
+            2 * scale * np.sum(squares * norms),
+            4 * scale * derivative * second.get(activation, 0.0) * norms,
+            4 * scale * np.abs(w) * squares[:, None],
+        )
+
+    return Call(
+        (d.array(y.astype(d.dtype)), w, activation, slope, scale),
+        {"value": d.value(), "dy": d.out((N, K)), "dw": d.out((K, D))},
+        ref.contractive_penalty,
+        judge,
+        size,
+        terms=N * K + D,
+        optional=("dy", "dw"),
+    )
+
+
 # ------------------------------------------------------------ conv2d.py
 @dataclass(frozen=True)
 class Convolution:

@@ -19,6 +19,7 @@ from comparison import (
 from torch.distributions import Normal, kl_divergence
 
 from minae.backends.spec import Array
+from reference.sparse import nonzeros
 
 
 # ------------------------------------------------------------ losses.py
@@ -318,6 +319,115 @@ def reparameterize_backward(d: Draw) -> Call:
     )
 
 
+# ------------------------------------------------------------ iwae.py
+def draw_draws(d: Draw) -> tuple[Array, Array, Array, Array, Array]:
+    """logits (k, N, D), t (N, D), z and eps (k, N, Z), log_var (N, Z)."""
+    if d.large:
+        k, N, D, Z = 5, 50, 500, 20
+    else:
+        k, N = d.pick((1, 2, 3, 5)), d.pick((1, 2, 31, 33))
+        D, Z = d.pick(SIZES), d.pick((1, 2, 3, 31))
+    logits = d.array(2 * d.normal((k, N, D)))
+    z, eps = d.normal((k, N, Z)), d.normal((k, N, Z))
+    return logits, d.uniform(0, 1, (N, D)), z, eps, d.uniform(-4, 2, (N, Z))
+
+
+def torch_log_weights(logits: Any, t: Any, z: Any, eps: Any, log_var: Any) -> Any:
+    """log p(t|z) + log p(z) - log q(z|t) by torch.distributions; eps settles where q's mean is."""
+    std = torch.exp(log_var / 2)
+    q = Normal(z - std * eps, std, validate_args=False)
+    p = Normal(torch.zeros_like(z), torch.ones_like(z), validate_args=False)
+    of_pixels = -F.binary_cross_entropy_with_logits(logits, t.expand_as(logits), reduction="none")
+    return of_pixels.sum(2) + p.log_prob(z).sum(2) - q.log_prob(z).sum(2)
+
+
+@case
+def importance_weights_forward(d: Draw) -> Call:
+    arguments = draw_draws(d)
+    logits, _, z, *_ = arguments
+
+    def size(logits: Array, t: Array, z: Array, eps: Array, log_var: Array) -> Array:
+        a = np.abs(logits)
+        of_pixels = np.sum(a + a * t + np.log(2), axis=2)
+        # PyTorch's q finds eps again as (z - mean) / std, which loses what z has more
+        std = np.exp(log_var / 2)
+        again = np.abs(eps) * (np.abs(z) + std * np.abs(eps)) / std
+        return of_pixels + np.sum(z * z + eps * eps + np.abs(log_var) + 2 + 2 * again, axis=2)
+
+    return Call(
+        arguments,
+        {"out": d.out(logits.shape[:2])},
+        ref.importance_weights_forward,
+        torch_log_weights,
+        size,
+        terms=logits.shape[2] + z.shape[2],
+    )
+
+
+@case
+def importance_weights_backward(d: Draw) -> Call:
+    logits, t, z, *_ = draw_draws(d)
+    weights = d.uniform(0.01, 1, logits.shape[:2])
+
+    def judge(weights: Any, logits: Any, t: Any, z: Any) -> Any:
+        """q's own logarithm, which does not depend on z when eps is kept, is left out."""
+        p = Normal(torch.zeros_like(z), torch.ones_like(z), validate_args=False)
+
+        def f(logits: Any, z: Any) -> Any:
+            bce = F.binary_cross_entropy_with_logits(
+                logits, t.detach().expand_as(logits), reduction="none"
+            )
+            return bce.sum(2) - p.log_prob(z).sum(2)
+
+        return gradients(f, weights, logits, z)
+
+    def size(weights: Array, logits: Array, t: Array, z: Array) -> Any:
+        p = 1 / (1 + np.exp(-logits))
+        across = weights[:, :, None]
+        return across * (p + np.abs(logits) * p * (1 - p) + t), across * np.abs(z)
+
+    return Call(
+        (weights, logits, t, z),
+        {"dlogits": d.out(logits.shape), "dz": d.out(z.shape)},
+        ref.importance_weights_backward,
+        judge,
+        size,
+        in_place=(("dlogits", "logits"),),
+    )
+
+
+@case
+def importance_bound(d: Draw) -> Call:
+    shape = (50, 2000) if d.large else (d.pick((1, 2, 5, 31)), d.pick(SIZES))
+    return importance_bound_call(d, d.array(3 * d.normal(shape) - 100), d.scale())
+
+
+def importance_bound_call(d: Draw, log_w: Array, scale: float) -> Call:
+    def judge(log_w: Any, scale: float) -> Any:
+        def f(log_w: Any) -> Any:
+            return (torch.logsumexp(log_w, dim=0) - np.log(len(log_w))).sum()
+
+        upstream = torch.tensor(scale, dtype=log_w.dtype)
+        return -scale * f(log_w), gradients(f, upstream, log_w)
+
+    def size(log_w: Array, scale: float) -> Any:
+        below = log_w.max(axis=0) - log_w  # (k, N), >= 0
+        shares = np.exp(-below)
+        rounding = np.abs(log_w).max(axis=0)  # a difference of such numbers is off by as much
+        weights = scale * (1 + rounding) * shares / shares.sum(axis=0)
+        return scale * np.sum(1 + np.log(len(log_w)) + rounding), weights
+
+    return Call(
+        (log_w, scale),
+        {"value": d.value(), "weights": d.out(log_w.shape)},
+        ref.importance_bound,
+        judge,
+        size,
+        terms=log_w.shape[0] + log_w.shape[1],
+        optional=("weights",),
+    )
+
+
 # ------------------------------------------------------------ sgd.py, adam.py, …
 def draw_weights(d: Draw) -> tuple[Array, Array]:
     """w and dw, with no dw so small that weight decay cancels it."""
@@ -490,6 +600,84 @@ def one_hot(d: Draw) -> Call:
         lambda labels: ref.one_hot(labels, classes),
         lambda labels: F.one_hot(labels, classes),
         terms=None,
+    )
+
+
+@case
+def binarize(d: Draw) -> Call:
+    shape = d.pick((d.matrix, d.image))()
+    x, u = d.uniform(0, 1, shape), d.uniform(0, 1, shape)
+    x[d.rng.random(shape) < 0.2] = d.pick((0.0, 1.0))
+    equal = d.rng.random(shape) < 0.1
+    x[equal] = u[equal]
+    return Call(
+        (x, u),
+        {"out": d.out(shape)},
+        ref.binarize,
+        lambda x, u: torch.lt(u, x).to(x.dtype),
+        terms=None,
+        in_place=(("out", "u"),),
+    )
+
+
+# ------------------------------------------------------------ sparse.py
+def draw_sparse(d: Draw) -> tuple[Any, Any, Array, Array, tuple[float, float]]:
+    """(N, K), the nonzeros of u (M, D), u itself, rows, scaling; samples without a nonzero too."""
+    (M, D), (N, K) = d.matrix(), d.matrix()
+    K = d.pick((K, 30, 128, 131))
+    u = d.rng.integers(1, 256, size=(M, D)) * (d.rng.random((M, D)) < d.pick((0.0, 0.2, 1.0)))
+    u = u.astype(np.uint8) if d.each((True, False)) else (u / 64).astype(d.dtype)
+    starts, columns, values = nonzeros(u)
+    sparse = d.array(starts.astype(np.int64)), d.array(columns.astype(np.uint16)), d.array(values)
+    scaling = d.pick(((1.0, 0.0), (1 / 255, 0.0), (2 / 255, -1.0)))
+    return (N, K), sparse, u, d.integers(M, (N,)), scaling
+
+
+@case
+def sparse_matmul(d: Draw) -> Call:
+    (N, K), sparse, u, rows, scaling = draw_sparse(d)
+
+    def judge(starts: Any, columns: Any, values: Any, rows: Any, w: Any, scale: Any, shift: Any):
+        return (scale * torch.from_numpy(u.astype(np.float64))[rows] + shift).to(w.dtype) @ w.T
+
+    def size(*arguments: Any) -> Any:
+        *arrays, rows, w, scale, shift = arguments
+        return ref.sparse_matmul(*arrays, rows, np.abs(w), scale, abs(shift))
+
+    return Call(
+        (*sparse, rows, d.normal((K, u.shape[1])), *scaling),
+        {"out": d.out((N, K))},
+        ref.sparse_matmul,
+        judge,
+        size,
+        terms=u.shape[1],
+    )
+
+
+@case
+def sparse_weight_gradient(d: Draw) -> Call:
+    (N, K), sparse, u, rows, scaling = draw_sparse(d)
+    D = u.shape[1]
+
+    def reference(*arguments: Any) -> Any:
+        return ref.sparse_weight_gradient(*arguments, D)
+
+    def judge(starts: Any, columns: Any, values: Any, rows: Any, dy: Any, scale: Any, shift: Any):
+        x = (scale * torch.from_numpy(u.astype(np.float64))[rows] + shift).to(dy.dtype)
+        w = torch.zeros((K, D), dtype=dy.dtype, requires_grad=True)
+        return gradients(lambda w: x @ w.T, dy, w)
+
+    def size(*arguments: Any) -> Any:
+        *arrays, dy, scale, shift = arguments
+        return reference(*arrays, np.abs(dy), scale, abs(shift))
+
+    return Call(
+        (*sparse, rows, d.normal((N, K)), *scaling),
+        {"out": d.out((K, D))},
+        reference,
+        judge,
+        size,
+        terms=N,
     )
 
 

@@ -25,8 +25,9 @@ import torch
 from minae.backends.spec import OPERATIONS, Array, Backend
 
 FILES = (
-    *("dense", "activations", "conv2d", "class_bias", "pooling", "batch_norm", "dropout"),
+    *("dense", "sparse", "activations", "conv2d", "class_bias", "pooling", "batch_norm", "dropout"),
     *("losses", "gaussian_kl", "softmax_cross_entropy", "mixed_loss", "reparameterization"),
+    *("contractive", "iwae"),
     *("sgd", "adam", "rmsprop", "clip", "gather", "philox"),
 )
 ref = SimpleNamespace(  # the functions of reference/ that bear the names of operations
@@ -37,7 +38,6 @@ ref = SimpleNamespace(  # the functions of reference/ that bear the names of ope
         if name in OPERATIONS
     }
 )
-BACKENDS = ("numpy", "numba")
 DTYPES = (np.float32, np.float64)
 SEEDS = range(16)  # of the calls that are always made
 SIZES = (1, 2, 3, 31, 32, 33, 257)

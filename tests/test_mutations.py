@@ -611,6 +611,40 @@ def numbers_through_the_softmax(right, y, numeric, groups, *, out):
     right(y, 0, (numeric, *groups) if numeric else groups, out=out)
 
 
+# ------------------------------------------------------------ sparse
+SPARSE = ("sparse_matmul", "sparse_weight_gradient")
+
+
+@wrong(*SPARSE)
+def first_rows_for_all(right, starts, columns, values, rows, *rest, out):
+    right(starts, columns, values, np.arange(len(rows)) % (len(starts) - 1), *rest, out=out)
+
+
+@wrong(*SPARSE)
+def last_nonzero_forgotten(right, starts, columns, values, *rest, out):
+    right(starts, columns, np.concatenate((values[:-1], 0 * values[-1:])), *rest, out=out)
+
+
+@wrong(*SPARSE)
+def values_taken_for_one(right, starts, columns, values, *rest, out):
+    right(starts, columns, np.ones_like(values), *rest, out=out)
+
+
+@wrong(*SPARSE)
+def without_shift(right, *arguments, out):
+    right(*arguments[:-1], 0.0, out=out)
+
+
+@wrong(*SPARSE)
+def columns_off_by_one(right, starts, columns, values, *rest, out):
+    right(starts, np.maximum(columns, 1) - 1, values, *rest, out=out)
+
+
+@wrong("sparse_weight_gradient")
+def upstream_of_the_sample_before(right, starts, columns, values, rows, dy, *rest, out):
+    right(starts, columns, values, rows, np.roll(dy, 1, axis=0), *rest, out=out)
+
+
 # ------------------------------------------------------------ gaussian_kl, reparameterization
 def with_kl_gradients(function):
     """A wrong gaussian_kl whose gradients `function` writes over the right ones."""
@@ -698,6 +732,184 @@ def accumulation_forgotten(right, *arguments, accumulate, **outputs):
 @wrong("reparameterize_backward")
 def always_accumulated(right, *arguments, accumulate, **outputs):
     right(*arguments, **outputs, accumulate=True)
+
+
+# ------------------------------------------------------------ contractive
+def first_derivative(y, activation, slope):
+    out = np.empty_like(y)
+    NUMPY.bias_activation_backward(np.ones_like(y), y, activation, slope, dx=out, db=None)
+    return out
+
+
+@wrong("bias_activation_double_backward")
+def second_derivative_by_the_input(right, dv, u, y, activation, slope, **keywords):
+    """f'' = f'_y f' in place of f'_y."""
+    right(dv * first_derivative(y, activation, slope), u, y, activation, slope, **keywords)
+
+
+@wrong("bias_activation_double_backward")
+def first_derivative_again(right, dv, u, y, activation, slope, *, dy, accumulate):
+    before = dy.copy() if accumulate else 0
+    dy[...] = before + dv * u * first_derivative(y, activation, slope)
+
+
+@wrong("bias_activation_double_backward")
+def what_came_from_above_ignored(right, dv, u, *rest, **keywords):
+    right(dv, np.ones_like(u), *rest, **keywords)
+
+
+@wrong("bias_activation_double_backward")
+def upstream_of_the_upstream_ignored(right, dv, u, *rest, **keywords):
+    right(np.ones_like(dv), u, *rest, **keywords)
+
+
+@wrong("bias_activation_double_backward")
+def never_accumulated(right, *arguments, dy, accumulate):
+    right(*arguments, dy=dy)
+
+
+@wrong("bias_activation_double_backward")
+def elu_without_a_second_derivative(right, dv, u, y, activation, slope, **keywords):
+    activation = "identity" if activation == "elu" else activation
+    right(dv, u, y, activation, slope, **keywords)
+
+
+def with_penalty_gradients(function):
+    """A wrong contractive_penalty whose gradients `function` writes over the right ones."""
+
+    def penalty(right, y, w, activation, slope, scale, *, value, dy, dw):
+        right(y, w, activation, slope, scale, value=value, dy=dy, dw=dw)
+        if dy is not None:
+            function(y, w, first_derivative(y, activation, slope), dy, dw)
+
+    penalty.__name__ = function.__name__
+    return wrong("contractive_penalty")(penalty)
+
+
+@with_penalty_gradients
+def dw_without_the_2(y, w, derivative, dy, dw):
+    dw /= 2
+
+
+@with_penalty_gradients
+def dw_that_of_weight_decay(y, w, derivative, dy, dw):
+    dw[...] = 2 * len(y) * w
+
+
+@with_penalty_gradients
+def dw_of_the_first_sample(y, w, derivative, dy, dw):
+    dw *= (derivative[0] ** 2 / np.maximum(np.sum(derivative**2, axis=0), 1e-30))[:, None]
+
+
+@with_penalty_gradients
+def dy_times_f_prime(y, w, derivative, dy, dw):
+    dy *= derivative
+
+
+@with_penalty_gradients
+def dy_missing(y, w, derivative, dy, dw):
+    dy.fill(0)
+
+
+@wrong("contractive_penalty")
+def norms_not_squared(right, y, w, activation, slope, scale, *, value, dy, dw):
+    right(y, w, activation, slope, scale, value=value, dy=dy, dw=dw)
+    derivative = first_derivative(y, activation, slope)
+    value[0] = scale * np.sum(derivative**2 * np.linalg.norm(w, axis=1))
+
+
+@wrong("contractive_penalty")
+def derivative_not_squared(right, y, w, activation, slope, scale, *, value, dy, dw):
+    right(y, w, activation, slope, scale, value=value, dy=dy, dw=dw)
+    derivative = first_derivative(y, activation, slope)
+    value[0] = scale * np.sum(derivative * np.sum(w * w, axis=1))
+
+
+# ------------------------------------------------------------ iwae
+@wrong("importance_weights_forward")
+def prior_left_out(right, logits, t, z, eps, log_var, *, out):
+    right(logits, t, np.zeros_like(z), eps, log_var, out=out)
+
+
+@wrong("importance_weights_forward")
+def posterior_left_out(right, logits, t, z, eps, log_var, *, out):
+    right(logits, t, z, np.zeros_like(eps), np.zeros_like(log_var), out=out)
+
+
+@wrong("importance_weights_forward")
+def log_sigma_for_log_variance(right, logits, t, z, eps, log_var, *, out):
+    right(logits, t, z, eps, 2 * log_var, out=out)
+
+
+@wrong("importance_weights_forward")
+def sign_of_the_weights(right, *arguments, out):
+    right(*arguments, out=out)
+    np.negative(out, out=out)
+
+
+@wrong("importance_weights_forward")
+def draws_of_another_sample(right, logits, t, z, eps, log_var, *, out):
+    right(logits, t, np.roll(z, 1, axis=1), np.roll(eps, 1, axis=1), log_var, out=out)
+
+
+@wrong("importance_weights_backward")
+def weights_ignored(right, weights, *rest, **outputs):
+    right(np.ones_like(weights), *rest, **outputs)
+
+
+@wrong("importance_weights_backward")
+def weights_averaged_over_the_draws(right, weights, *rest, **outputs):
+    right(np.broadcast_to(weights.mean(axis=0), weights.shape), *rest, **outputs)
+
+
+@wrong("importance_weights_backward")
+def gradient_of_the_prior_forgotten(right, *arguments, dlogits, dz):
+    right(*arguments, dlogits=dlogits, dz=dz)
+    dz.fill(0)
+
+
+@wrong("importance_weights_backward")
+def target_forgotten(right, weights, logits, t, z, **outputs):
+    right(weights, logits, np.zeros_like(t), z, **outputs)
+
+
+@wrong("importance_bound")
+def mean_of_the_logarithms(right, log_w, scale, *, value, weights):
+    right(log_w, scale, value=value, weights=weights)
+    value[0] = -scale * np.sum(log_w.mean(axis=0))
+
+
+@wrong("importance_bound")
+def number_of_draws_not_divided_by(right, log_w, scale, *, value, weights):
+    right(log_w, scale, value=value, weights=weights)
+    value -= scale * log_w.shape[1] * np.log(len(log_w))
+
+
+@wrong("importance_bound")
+def weights_not_normalized(right, log_w, scale, *, value, weights):
+    right(log_w, scale, value=value, weights=weights)
+    if weights is not None:
+        weights[...] = scale * np.exp(log_w - log_w.max(axis=0))
+
+
+@wrong("importance_bound")
+def normalized_over_the_samples(right, log_w, scale, *, value, weights):
+    right(log_w, scale, value=value, weights=weights)
+    if weights is not None:
+        shares = np.exp(log_w - log_w.max(axis=1, keepdims=True))
+        weights[...] = scale * shares / shares.sum(axis=1, keepdims=True)
+
+
+@wrong("importance_bound")
+def weights_not_scaled(right, log_w, scale, *, value, weights):
+    right(log_w, scale, value=value, weights=weights)
+    if weights is not None:
+        weights /= scale
+
+
+@wrong("binarize")
+def ink_where_there_is_none(right, x, u, *, out):
+    right(u, x, out=out)
 
 
 # ------------------------------------------------------------ optimizers
@@ -876,7 +1088,8 @@ def test_bad_manners_are_caught(operation, complaint):
 def test_there_are_mutations_of_every_operation_with_a_derivative():
     mutated = {operation for operation, _ in MUTATIONS}
     optimizers = {"sgd", "adam", "adamw", "rmsprop", "clip_by_norm"}
-    losses = {*LOSSES, "softmax_cross_entropy", "mixed_loss", "gaussian_kl"}
+    losses = {*LOSSES, "softmax_cross_entropy", "mixed_loss", "gaussian_kl", "contractive_penalty"}
+    losses |= {"importance_weights_forward", "importance_bound"}
     backward = {n for n in OPERATIONS if n.endswith(("_backward", "_gradient"))}
     assert mutated >= optimizers | losses | backward | {"matmul"}
     assert len(MUTATIONS) >= 100

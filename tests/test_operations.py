@@ -147,7 +147,8 @@ def test_nan_is_passed_on(ops, name):
         watched = call.results if call.outputs else ("w",)  # without decay w leaves m and v alone
         usual, _ = comparison.judges(call)
         for place, parameter in enumerate(parameters(name)[: len(call.arguments)]):
-            if not comparison.is_float(call.arguments[place]) or parameter == "lr":
+            argument = call.arguments[place]
+            if not comparison.is_float(argument) or argument.size == 0 or parameter == "lr":
                 continue
             with np.errstate(all="ignore"):
                 moved, _ = comparison.judges(with_number(call, place, seed, 1e3))
@@ -171,13 +172,13 @@ def with_number(call, place, i, number):
 # ------------------------------------------------------------ memory
 @of_each_operation
 @of_each_dtype
-def test_a_second_call_allocates_nothing(ops, name, dtype):
+def test_a_second_call_allocates_nothing(cpu, name, dtype):
     """Less than 4 KiB, of Python objects, where the arrays are of about 1 MB."""
     for seed in range(7 if "activation" in name else 4):
         draw = Draw(dtype, seed, layouts=("contiguous", "transposed"), large=True)
         call = CASES[name](draw)
         arguments, keywords = comparison.filled(name, call, clone(comparison.arrays_of(name, call)))
-        operation = getattr(ops, name)
+        operation = getattr(cpu, name)
         operation(*arguments, **keywords)
         tracemalloc.start()
         try:
@@ -324,8 +325,30 @@ def check_set_threads(ops):
     np.testing.assert_allclose(out[0], out[1], rtol=1e-12, atol=1e-12)
 
 
+def check_sparse_pays(ops):
+    """Only for few features of many zeros; never on NumPy, which makes the batch dense again."""
+    assert ops.sparse_pays("sparse_matmul", 32, 0.19) == (ops.name == "numba")
+    for operation in ("sparse_matmul", "sparse_weight_gradient"):
+        assert not ops.sparse_pays(operation, 4096, 0.19)
+        assert not ops.sparse_pays(operation, 32, 0.9)
+
+
 def check_device_name(ops):
     assert isinstance(ops.device_name(), str) and ops.device_name().strip()
+
+
+def check_record(ops):
+    """What was recorded is done each time it is asked for."""
+    total, one = ops.zeros((1,), np.float64), ops.asarray(np.ones(1))
+
+    def run():
+        ops.add(total, one, out=total)
+
+    run()
+    replay = ops.record(run)
+    for done in (2, 3):
+        replay()
+        assert ops.to_numpy(total)[0] == done
 
 
 RETURNING = {
@@ -335,12 +358,14 @@ RETURNING = {
     "to_numpy": check_to_numpy,
     "set_threads": check_set_threads,
     "device_name": check_device_name,
+    "record": check_record,
+    "sparse_pays": check_sparse_pays,
 }
 
 
 @pytest.mark.parametrize("name", RETURNING)
-def test_operation_that_returns_something(ops, name):
-    RETURNING[name](ops)
+def test_operation_that_returns_something(cpu, name):
+    RETURNING[name](cpu)
 
 
 def test_every_operation_is_tested():

@@ -52,7 +52,23 @@ def draw_decoded_grid(path):
     plots.decoded_grid(path, IMAGES, (6, 5), np.linspace(-2, 2, 6), np.linspace(2, -2, 4))
 
 
+def draw_error_bars(path):
+    series = {
+        "ours": ([2, 5, 10], [0.3, 0.2, 0.1], [0.02, 0.01, 0.01]),
+        "PCA": ([2, 10], [1, 0.5], None),
+    }
+    plots.error_bars(path, series, x_label="d", y_label="MSE", title="errors", log_x=True)
+
+
+def draw_vector_field(path):
+    starts = RNG.random((30, 2))
+    curve = np.stack([np.linspace(0, 1, 50)] * 2, axis=1)
+    plots.vector_field(path, starts, 0.5 * starts + 0.2, RNG.random((9, 9)), curve, title="field")
+
+
 DRAWINGS = (
+    draw_error_bars,
+    draw_vector_field,
     draw_loss_curve,
     draw_one_epoch,
     draw_reconstructions,

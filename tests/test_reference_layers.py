@@ -45,6 +45,8 @@ FILES = (
     "pooling",
     "batch_norm",
     "dropout",
+    "contractive",
+    "iwae",
 )
 
 

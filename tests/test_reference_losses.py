@@ -39,6 +39,7 @@ MODULES = (
     "rmsprop",
     "clip",
     "gather",
+    "sparse",
     "philox",
     "vae",
 )

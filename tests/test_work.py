@@ -41,8 +41,8 @@ def recorded():
     return found
 
 
-def test_every_recipe_is_recorded():
-    assert {*RECORDED["steps"]} == {f"{r}, {b}" for r in recipes.RECIPES for b in BACKENDS}
+def test_every_measured_recipe_is_recorded():
+    assert {*RECORDED["steps"]} == {f"{r}, {b}" for r in work.NAMES for b in BACKENDS}
     assert work.rises(recorded(), RECORDED) == []
 
 
@@ -158,7 +158,8 @@ def test_passes_of_an_operation():
         mse(y, t, 1.0, value=value, dy=dy)
         assert not nothing.calls
     assert found["numba"].calls == {"losses._mse": 1}
-    assert found["numba"].bytes == {"losses._mse": 3 * y.nbytes}
+    total = np.float64().nbytes  # of the one part
+    assert found["numba"].bytes == {"losses._mse": 3 * y.nbytes + total}
     assert found["numpy"].calls["losses.np.subtract"] == 1
     assert found["numpy"].calls["losses.np.add.reduce"] == 1
     assert found["numpy"].bytes["losses.np.subtract"] == 3 * y.nbytes

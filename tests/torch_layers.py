@@ -22,6 +22,8 @@ from minae.layers import (
     Dense,
     Dropout,
     Flatten,
+    GaussianNoise,
+    MaskingNoise,
     MaxPool2d,
     Reshape,
     Sequential,
@@ -122,6 +124,12 @@ class Judge:
                 if not self.batch.training:
                     return x
                 return x * tensor(self.ops, cache.mask) / (1 - layer.p)
+            case MaskingNoise():
+                return x * tensor(self.ops, cache.mask) if self.batch.training else x
+            case GaussianNoise():
+                if not self.batch.training:
+                    return x
+                return x + layer.std * tensor(self.ops, cache.eps).reshape(x.shape)
             case Activation():
                 return self.activated(layer, x)
             case Flatten():

@@ -13,6 +13,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from bench.operations.case import Case, Draw, N, as_tuple, empty, in_words
 from minae.backends import get_backend
 from minae.backends.spec import ACTIVATIONS
+from minae.layers.layer import Nonzeros
 
 aten = torch.ops.aten
 CLASSES = 10
@@ -38,6 +39,33 @@ def dense(draw: Draw) -> Iterator[Case]:
             arguments = {"a": a, "b": b, "out": empty(*shape)} | options
             rival = as_tuple(rival)
             yield Case("matmul", f"{name}, 256×784 to {K}", arguments, rival, ("out",))
+
+
+def sparse(draw: Draw) -> Iterator[Case]:
+    """As many nonzeros as MNIST has; PyTorch multiplies the dense batch."""
+    M = 10_000
+    u = draw.rng.integers(1, 256, (M, 784), np.uint8)
+    u[draw.rng.random(u.shape) > 0.19] = 0
+    rows, trows = draw.integers(M, N)
+    tx = torch.from_numpy(u)[trows].float() / 255
+    given = {**Nonzeros.of(get_backend("numpy"), u)._asdict(), "rows": rows}
+    scaling = {"scale": 1 / 255, "shift": 0.0}
+    for K in (32, 128, 400):
+        (w, tw), (dy, tdy) = draw(K, 784), draw(N, K)
+        yield Case(
+            "sparse_matmul",
+            f"256×784 to {K}",
+            given | {"w": w, "out": empty(N, K)} | scaling,
+            as_tuple(lambda tw=tw: tx @ tw.T),
+            ("out",),
+        )
+        yield Case(
+            "sparse_weight_gradient",
+            f"256×784 to {K}",
+            given | {"dy": dy, "out": empty(K, 784)} | scaling,
+            as_tuple(lambda tdy=tdy: tdy.T @ tx),
+            ("out",),
+        )
 
 
 FORWARD: dict[str, Callable[[Tensor], Tensor]] = {
@@ -239,4 +267,14 @@ def dropout(draw: Draw) -> Iterator[Case]:
         yield Case(name, "256×784", arguments, rival, ("out",))
 
 
-FAMILIES = (arrays, dense, activations, convolutions, class_bias, pooling, batch_norm, dropout)
+FAMILIES = (
+    arrays,
+    dense,
+    sparse,
+    activations,
+    convolutions,
+    class_bias,
+    pooling,
+    batch_norm,
+    dropout,
+)

@@ -83,6 +83,76 @@ def latent(draw: Draw) -> Iterator[Case]:
     )
 
 
+def contraction(draw: Draw) -> Iterator[Case]:
+    """Of tanh; PyTorch's from the outputs, as ours."""
+    (dv, tdv), (u, tu), (y, ty), (w, tw) = draw(N, 500), draw(N, 500), draw(N, 500), draw(500, 784)
+    np.tanh(y, out=y)
+    ty.tanh_()
+    kind = {"activation": "tanh", "slope": 0.0}
+    yield Case(
+        "bias_activation_double_backward",
+        "tanh, 256×500",
+        {"dv": dv, "u": u, "y": y, "dy": empty(N, 500)} | kind,
+        lambda: (-2 * tdv * tu * ty,),
+        ("dy",),
+    )
+
+    def penalty(y: Tensor, w: Tensor) -> Tensor:
+        return ((1 - y * y).square() @ w.square().sum(dim=1)).sum() / N
+
+    written = {"value": np.zeros(1), "dy": empty(N, 500), "dw": empty(500, 784)}
+    yield Case(
+        "contractive_penalty",
+        "tanh, 256×784 to 500",
+        {"y": y, "w": w, "scale": 1 / N} | kind | written,
+        _autograd(penalty, ty, tw),
+        ("value", "dy", "dw"),
+    )
+
+
+def importance(draw: Draw) -> Iterator[Case]:
+    """Five draws of 50 latent variables for each of 100 images."""
+    k, images, D, J = 5, 100, 784, 50
+    (logits, ta), (z, tz), (eps, te) = draw(k, images, D), draw(k, images, J), draw(k, images, J)
+    (t, tt), (log_var, ts) = draw.uniform(images, D), draw(images, J)
+    (weights, tweights), (log_w, tlog_w) = draw.uniform(k, images), draw(k, images)
+
+    def log_weights() -> tuple[Tensor, ...]:
+        target = tt.expand_as(ta)
+        bce = F.binary_cross_entropy_with_logits(ta, target, reduction="none").sum(dim=2)
+        return (-bce - 0.5 * (tz.square() - te.square() - ts).sum(dim=2),)
+
+    def backward() -> tuple[Tensor, ...]:
+        across = tweights[:, :, None]
+        return across * (torch.sigmoid(ta) - tt), across * tz
+
+    shared = {"logits": logits, "t": t, "z": z}
+    yield Case(
+        "importance_weights_forward",
+        "5×100×784",
+        shared | {"eps": eps, "log_var": log_var, "out": empty(k, images)},
+        log_weights,
+        ("out",),
+    )
+    yield Case(
+        "importance_weights_backward",
+        "5×100×784",
+        shared | {"weights": weights, "dlogits": empty(k, images, D), "dz": empty(k, images, J)},
+        backward,
+        ("dlogits", "dz"),
+    )
+    yield Case(
+        "importance_bound",
+        "5×100",
+        {"log_w": log_w, "scale": 0.01, "value": np.zeros(1), "weights": empty(k, images)},
+        lambda: (
+            -0.01 * (torch.logsumexp(tlog_w, 0) - np.log(k)).sum(),
+            0.01 * torch.softmax(tlog_w, 0),
+        ),
+        ("value", "weights"),
+    )
+
+
 def optimizers(draw: Draw) -> Iterator[Case]:
     """One flat vector, PyTorch's fused form where it has one."""
     adam = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01}
@@ -137,6 +207,9 @@ def data(draw: Draw) -> Iterator[Case]:
     yield Case("take", "256", take, lambda: (tlabels.index_select(0, trows),), ("out",))
     some, tsome = labels[:N], tlabels[:N]
     one_hot = {"labels": some, "out": empty(N, CLASSES)}
+    (x, tx), (u, tu) = draw.uniform(N, 784), draw.uniform(N, 784)
+    binarize = {"x": x, "u": u, "out": empty(N, 784)}
+    yield Case("binarize", "256×784", binarize, lambda: (torch.lt(tu, tx).float(),), ("out",))
     yield Case("one_hot", "256×10", one_hot, lambda: (F.one_hot(tsome, 10).float(),), ("out",))
 
 
@@ -158,4 +231,4 @@ def draws(draw: Draw) -> Iterator[Case]:
         yield Case(name, in_words(written["out"].shape), shared | written, as_tuple(rival), ())
 
 
-FAMILIES = (losses, latent, optimizers, data, draws)
+FAMILIES = (losses, latent, contraction, importance, optimizers, data, draws)

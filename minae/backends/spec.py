@@ -20,6 +20,7 @@ S stride, P padding, L = OH·OW output positions, G groups, Z latent size. `dy` 
 gradient with respect to `y`.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
@@ -60,6 +61,14 @@ class Backend(Protocol):
     def device_name(self) -> str:
         """What the arrays live on, in words: the processor or card."""
 
+    def record(self, run: Callable[[], None]) -> Callable[[], None]:
+        """A function that does again what `run()` did, with the same arrays: run itself on a CPU.
+
+        On a GPU it replays a CUDA graph, in which numbers and arrays are those of the recording:
+        what changes from step to step must lie in arrays. `run` has been called once before, so
+        that scratch space and kernels are there; it must not wait for the device (`to_numpy`).
+        """
+
     # ---------------------------------------------------------------- dense.py
     def matmul(
         self,
@@ -74,6 +83,45 @@ class Backend(Protocol):
 
         a: (M, Q) or, transposed, (Q, M);  b: (Q, R) or, transposed, (R, Q);  out: (M, R).
         """
+
+    # ---------------------------------------------------------------- sparse.py
+    # A batch x (N, D) = scale · u[rows] + shift of a data set u (M, D) that is mostly zeros and
+    # given by its nonzeros: u[m, columns[i]] = values[i] for starts[m] <= i < starts[m + 1].
+    # starts: int64 (M + 1,);  columns: uint16;  values: uint8, or of w's dtype;  rows: int64 (N,).
+    def sparse_pays(self, operation: str, features: int, density: float) -> bool:
+        """Whether "sparse_matmul" or "sparse_weight_gradient" takes less time here than the dense
+        product, for so many features K and this share of nonzeros."""
+
+    def sparse_matmul(
+        self,
+        starts: Array,
+        columns: Array,
+        values: Array,
+        rows: Array,
+        w: Array,
+        scale: float,
+        shift: float,
+        *,
+        out: Array,
+    ) -> None:
+        """out = x wᵀ = scale · Σ_i values[i] w[k, columns[i]] + shift · Σ_d w[k,d].
+
+        w: (K, D);  out: (N, K).
+        """
+
+    def sparse_weight_gradient(
+        self,
+        starts: Array,
+        columns: Array,
+        values: Array,
+        rows: Array,
+        dy: Array,
+        scale: float,
+        shift: float,
+        *,
+        out: Array,
+    ) -> None:
+        """out = dyᵀ x. dy: (N, K);  out: (K, D)."""
 
     # ---------------------------------------------------------------- activations.py
     def bias_activation_forward(
@@ -103,6 +151,45 @@ class Backend(Protocol):
         -expm1(-y), which keeps the digits of a small y. slope >= 0.
         dy, y, dx: (N, K) or (N, K, H, W). In place allowed (dx is dy).
         db: (K,) sums dx over N, H, W; (N, K) sums over H, W; None skips it.
+        """
+
+    def bias_activation_double_backward(
+        self,
+        dv: Array,
+        u: Array,
+        y: Array,
+        activation: str,
+        slope: float,
+        *,
+        dy: Array,
+        accumulate: bool = False,
+    ) -> None:
+        """The gradient by y of Σ dv ⊙ v, where v = u ⊙ f'(x) is what bias_activation_backward makes
+        of u: dy = dv ⊙ u ⊙ f'_y, added to what is there if asked.
+
+        f'_y is the derivative by y of f' as written there: identity, relu and leaky_relu 0; elu 0
+        if y > 0 else 1; sigmoid 1 - 2y; tanh -2y; softplus exp(-y). (f'' = f'_y f'.)
+        dv, u, y, dy: (N, K).
+        """
+
+    # ---------------------------------------------------------------- contractive.py
+    def contractive_penalty(
+        self,
+        y: Array,
+        w: Array,
+        activation: str,
+        slope: float,
+        scale: float,
+        *,
+        value: Array,
+        dy: Array | None,
+        dw: Array | None,
+    ) -> None:
+        """scale · Σ_n ‖∂y[n]/∂x[n]‖²_F = scale Σ_{n,k} f'(y[n,k])² ‖w[k]‖² for y = f(x wᵀ + b), and
+        its gradients by y and, with y held, by w:
+
+        dy[n,k] = 2 scale f' f'_y ‖w[k]‖²;  dw[k] = 2 scale w[k] Σ_n f'(y[n,k])².
+        y, dy: (N, K);  w, dw: (K, D);  value: float64 (1,). Both gradients are given, or both None.
         """
 
     # ---------------------------------------------------------------- conv2d.py
@@ -351,6 +438,36 @@ class Backend(Protocol):
         All (N, Z); log_var, dmean, dlog_var may be halves of (N, 2Z).
         """
 
+    # ---------------------------------------------------------------- iwae.py
+    # k draws z of the latent code of each sample; the importance weight of one is
+    # w = p(x|z) p(z) / q(z|x), with Bernoulli pixels and a normal q of variance exp(log_var).
+    def importance_weights_forward(
+        self, logits: Array, t: Array, z: Array, eps: Array, log_var: Array, *, out: Array
+    ) -> None:
+        """out[i,n] = log w = -Σ_d bce(logits[i,n,d], t[n,d])
+        - ½ Σ_j (z[i,n,j]² - eps[i,n,j]² - log_var[n,j]).
+
+        logits: (k, N, D);  t: (N, D) in [0, 1];  z, eps: (k, N, Z), z = mean + exp(½ log_var) eps;
+        log_var: (N, Z);  out: (k, N).
+        """
+
+    def importance_weights_backward(
+        self, weights: Array, logits: Array, t: Array, z: Array, *, dlogits: Array, dz: Array
+    ) -> None:
+        """Gradients of -Σ weights ⊙ log w: dlogits = weights (σ(logits) - t), dz = weights z.
+
+        weights: (k, N). In place allowed (dlogits is logits). That by log_var is -½ Σ_i weights.
+        """
+
+    def importance_bound(
+        self, log_w: Array, scale: float, *, value: Array, weights: Array | None
+    ) -> None:
+        """-scale Σ_n log (1/k Σ_i exp(log_w[i,n]));  weights = -(gradient by log_w)
+        = scale · softmax over i.
+
+        log_w, weights: (k, N);  value: float64 (1,).
+        """
+
     # ---------------------------------------------------------------- sgd.py
     def sgd(
         self,
@@ -435,6 +552,12 @@ class Backend(Protocol):
 
     def one_hot(self, labels: Array, *, out: Array) -> None:
         """out[n, c] = 1 if c == labels[n] else 0. labels: int64 (N,);  out: (N, classes)."""
+
+    def binarize(self, x: Array, u: Array, *, out: Array) -> None:
+        """out = 1 where u < x, else 0: black and white pixels of grey ones x, u uniform in (0, 1).
+
+        All of one shape and dtype. In place allowed (out is u).
+        """
 
     # ---------------------------------------------------------------- philox.py
     # Philox4x32-10 (Salmon et al. 2011). Element (n, d) of a draw is word d % 4 of the block with

@@ -7,6 +7,7 @@ from minae.layers.conv import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from minae.layers.dense import Dense
 from minae.layers.dropout import Dropout
 from minae.layers.layer import Batch, Cache, Layer, Parameter
+from minae.layers.noise import GaussianNoise, MaskingNoise
 from minae.layers.pooling import AvgPool2d, MaxPool2d, Upsample2d
 from minae.layers.reshape import Flatten, Reshape
 from minae.layers.sequential import Sequential
@@ -27,7 +28,9 @@ __all__ = [
     "Dense",
     "Dropout",
     "Flatten",
+    "GaussianNoise",
     "Layer",
+    "MaskingNoise",
     "MaxPool2d",
     "Parameter",
     "Reshape",

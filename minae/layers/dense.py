@@ -6,7 +6,9 @@ from minae.backends.spec import Array
 from minae.errors import MinaeError
 from minae.init import Initializer, PyTorchDefault
 from minae.layers.activation import check_activation
-from minae.layers.layer import Batch, Cache, Layer, Parameter, Shape, expect
+from minae.layers.layer import Batch, Cache, Layer, Parameter, Shape, SparseInput, expect
+
+SPARSE = ("sparse_matmul", "sparse_weight_gradient")
 
 
 @dataclass(eq=False)
@@ -60,7 +62,7 @@ class Dense(Layer):
     def forward(self, x: Array, cache: Cache) -> Array:
         expect(self, x, cache.x_shape, "x")
         cache.x = x
-        self.ops.matmul(x, self.w, out=cache.y, transpose_b=True)  # (N, K)
+        self.multiply(x, cache)  # y = x wᵀ, (N, K)
         self.ops.bias_activation_forward(
             cache.y, self.bias_forward(cache), self.activation, self.slope, out=cache.y
         )
@@ -73,10 +75,39 @@ class Dense(Layer):
             dy, cache.y, self.activation, self.slope, dx=da, db=self.bias_gradient(cache)
         )
         self.bias_backward(cache)
-        self.ops.matmul(da, cache.x, out=self.dw, transpose_a=True)  # (K, C)
+        self.weight_gradient(da, cache)  # dw = daᵀ x, (K, C)
         if cache.dx is not None:
             self.ops.matmul(da, self.w, out=cache.dx)  # (N, C)
         return cache.dx  # type: ignore[no-any-return]
+
+    def multiply(self, x: Array, cache: Cache) -> None:
+        """cache.y = x wᵀ. Of pixels that are mostly zeros, only the others where that is faster."""
+        sparse = self.sparse_input("sparse_matmul", x, cache)
+        if sparse is None:
+            self.ops.matmul(x, self.w, out=cache.y, transpose_b=True)
+        else:
+            self.ops.sparse_matmul(
+                *sparse.nonzeros, sparse.rows, self.w, sparse.scale, sparse.shift, out=cache.y
+            )
+
+    def weight_gradient(self, da: Array, cache: Cache) -> None:
+        """dw = daᵀ x, likewise."""
+        sparse = self.sparse_input("sparse_weight_gradient", cache.x, cache)
+        if sparse is None:
+            self.ops.matmul(da, cache.x, out=self.dw, transpose_a=True)
+        else:
+            self.ops.sparse_weight_gradient(
+                *sparse.nonzeros, sparse.rows, da, sparse.scale, sparse.shift, out=self.dw
+            )
+
+    def sparse_input(self, operation: str, x: Array, cache: Cache) -> SparseInput | None:
+        """What x is made of, if it is the batch's pixels and the backend is faster with that."""
+        sparse = cache.batch.sparse
+        if sparse is None or sparse.x is not x:
+            return None
+        if not self.ops.sparse_pays(operation, self.out_features, sparse.density):
+            return None
+        return sparse
 
     def bias_forward(self, cache: Cache) -> Array | None:
         """The bias to add: (K,), or (N, K) where a subclass makes it depend on the sample."""

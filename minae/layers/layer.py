@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import prod
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,50 @@ class Parameter:
     fan_out: int = 1
 
 
+class Nonzeros(NamedTuple):
+    """A data set (M, D), mostly zeros, by its nonzeros; their layout: spec, sparse.py."""
+
+    starts: Array
+    columns: Array
+    values: Array
+
+    @classmethod
+    def of(cls, ops: Backend, images: Array) -> "Nonzeros":
+        """Those of host images (M, D), D <= 65536."""
+        rows, columns = np.nonzero(images)
+        starts = np.searchsorted(rows, np.arange(len(images) + 1))
+        return cls(
+            ops.asarray(starts, np.int64),
+            ops.asarray(columns, np.uint16),
+            ops.asarray(images[rows, columns]),
+        )
+
+
+@dataclass
+class SparseInput:
+    """What a batch's pixels are made of: x = scale · u[rows] + shift, u given by its nonzeros."""
+
+    x: Array
+    nonzeros: Nonzeros
+    rows: Array
+    scale: float
+    shift: float
+
+    @property
+    def density(self) -> float:
+        """Share of nonzeros in u."""
+        samples = len(self.nonzeros.starts) - 1
+        return float(len(self.nonzeros.values) * len(self.x) / (samples * self.x.size))
+
+
 @dataclass
 class Batch:
     """What a layer may need to know of a batch beside its own input.
 
     rows: int64 (N,), each sample's index in its data set; step: int64 (1,), training steps done;
     one_hot: (N, classes) labels, for layers with label conditioning; training: whether dropout
-    drops and batch normalization takes its statistics from the batch.
+    drops and batch normalization takes its statistics from the batch; sparse: the pixels by their
+    nonzeros, for a first layer that multiplies only those.
     """
 
     seed: int
@@ -39,6 +76,7 @@ class Batch:
     rows: Array
     one_hot: Array | None = None
     training: bool = True
+    sparse: SparseInput | None = None
 
     @classmethod
     def first(cls, ops: Backend, samples: int, *, seed: int = 0, training: bool = True) -> "Batch":

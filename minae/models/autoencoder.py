@@ -57,9 +57,13 @@ class Autoencoder(Model):
         return cache
 
     def forward(self, cache: Cache) -> None:
-        cache.z = self.encoder.forward(cache.x, cache.encoder)
-        cache.y = self.decoder.forward(cache.z, cache.decoder)
+        self.run(cache, cache.x)
         self.loss(self.ops, cache.y, cache.x, value=cache.values["loss"], dy=cache.dy)
+
+    def run(self, cache: Cache, x: Array) -> None:
+        """cache.z, cache.y: code and output of x, which need not be what y is compared with."""
+        cache.z = self.encoder.forward(x, cache.encoder)
+        cache.y = self.decoder.forward(cache.z, cache.decoder)
 
     def backward(self, cache: Cache) -> None:
         dz = self.decoder.backward(cache.dy, cache.decoder)
@@ -71,7 +75,7 @@ class Autoencoder(Model):
         return self.collect(lambda cache: self.encoder.forward(cache.x, cache.encoder), images)
 
     def decode(self, codes: npt.ArrayLike) -> Array:
-        """Images (M, D), float in [0, 1], of codes (M, code)."""
+        """Images (M, D), float in [0, 1], of codes (M, code); a linear decoder's may exceed it."""
         codes = np.asarray(codes, self.parameters.dtype)
         if codes.ndim != 2 or codes.shape[1] != self.code or len(codes) == 0:
             raise MinaeError(

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from minae.backends import get_backend
 from minae.backends.spec import Array, Backend
 from minae.errors import MinaeError
-from minae.layers.layer import Batch, Cache, Layer, Shape
+from minae.layers.dense import SPARSE, Dense
+from minae.layers.layer import Batch, Cache, Layer, Nonzeros, Shape
 from minae.losses import Loss
 from minae.parameters import Parameters
 
@@ -69,20 +70,43 @@ class Model:
             values={name: ops.zeros((1,), np.float64) for name in self.parts},
         )
 
+    def prepare(self, images: npt.ArrayLike) -> None:
+        """What a model must know of its training images, on the host, before the first step."""
+
     def load(self, images: Array, labels: Array | None, rows: Array, cache: Cache) -> None:
         """Fill the cache with the samples of these rows: pixels in pixel_range, labels one-hot.
 
         images and labels as `device_images` and `device_labels` give them; rows: int64 (N,) on the
         device.
         """
+        self.ops.copy(rows, out=cache.batch.rows)
+        self.gather(images, labels, cache)
+
+    def gather(self, images: Array, labels: Array | None, cache: Cache) -> None:
+        """Fill the cache with the samples of its own rows; see `load`."""
         ops = self.ops
-        ops.copy(rows, out=cache.batch.rows)
-        low, high = self.pixel_range
-        scale = (high - low) / (255 if images.dtype == np.uint8 else 1)
-        ops.gather(images, cache.batch.rows, scale, low, out=cache.pixels)
+        ops.gather(images, cache.batch.rows, *self.scaling(images), out=cache.pixels)
         if labels is not None:
             ops.take(labels, cache.batch.rows, out=cache.labels)
             ops.one_hot(cache.labels, out=cache.one_hot)
+
+    def scaling(self, images: Array) -> tuple[float, float]:
+        """(scale, shift) that bring images, uint8 or float in [0, 1], to pixel_range."""
+        low, high = self.pixel_range
+        return (high - low) / (255 if images.dtype == np.uint8 else 1), low
+
+    def nonzeros(self, images: Array) -> Nonzeros | None:
+        """Those of host images (M, D), uint8, on the device, if the first layer is a dense one and
+        faster with them than with all pixels; else None."""
+        layer = next(iter(self.networks().values()))
+        while layer.sublayers():
+            layer = layer.sublayers()[0]
+        if not isinstance(layer, Dense) or images.dtype != np.uint8:
+            return None
+        density = np.count_nonzero(images) / images.size
+        if not any(self.ops.sparse_pays(name, layer.out_features, density) for name in SPARSE):
+            return None
+        return Nonzeros.of(self.ops, images.reshape(len(images), -1))
 
     def device_images(self, images: npt.ArrayLike) -> Array:
         """Host images (M, D) or (M, *input_shape), uint8 or float in [0, 1], on the device: (M, D),

@@ -1,6 +1,7 @@
 """The variational autoencoder (Kingma and Welling 2014). Derivation: reference/vae.py."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ class VariationalAutoencoder(Model):
     for beta = 1. The encoder's output (N, 2·latent) is split: mean first, log-variance second.
     """
 
-    parts = ("loss", "reconstruction", "kl")
+    parts: ClassVar[tuple[str, ...]] = ("loss", "reconstruction", "kl")
 
     input_shape: Shape
     latent: int

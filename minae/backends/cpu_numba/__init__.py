@@ -1,6 +1,10 @@
 """The Numba backend: fused kernels for the CPU. One file for each of `reference/`; see spec."""
 
-from minae.backends.cpu_numba.activations import bias_activation_backward, bias_activation_forward
+from minae.backends.cpu_numba.activations import (
+    bias_activation_backward,
+    bias_activation_double_backward,
+    bias_activation_forward,
+)
 from minae.backends.cpu_numba.adam import adam, adamw
 from minae.backends.cpu_numba.arrays import (
     add,
@@ -8,6 +12,7 @@ from minae.backends.cpu_numba.arrays import (
     copy,
     device_name,
     empty,
+    record,
     set_threads,
     to_numpy,
     zeros,
@@ -19,6 +24,7 @@ from minae.backends.cpu_numba.batch_norm import (
 )
 from minae.backends.cpu_numba.class_bias import class_bias_backward, class_bias_forward
 from minae.backends.cpu_numba.clip import clip_by_norm
+from minae.backends.cpu_numba.contractive import contractive_penalty
 from minae.backends.cpu_numba.conv2d import (
     conv2d_forward,
     conv2d_input_gradient,
@@ -26,8 +32,13 @@ from minae.backends.cpu_numba.conv2d import (
 )
 from minae.backends.cpu_numba.dense import matmul
 from minae.backends.cpu_numba.dropout import dropout_backward, dropout_forward
-from minae.backends.cpu_numba.gather import gather, one_hot, take
+from minae.backends.cpu_numba.gather import binarize, gather, one_hot, take
 from minae.backends.cpu_numba.gaussian_kl import gaussian_kl
+from minae.backends.cpu_numba.iwae import (
+    importance_bound,
+    importance_weights_backward,
+    importance_weights_forward,
+)
 from minae.backends.cpu_numba.losses import bce, bce_with_logits, l1, mse
 from minae.backends.cpu_numba.mixed_loss import mixed_loss, mixed_output
 from minae.backends.cpu_numba.philox import (
@@ -51,6 +62,7 @@ from minae.backends.cpu_numba.reparameterization import (
 from minae.backends.cpu_numba.rmsprop import rmsprop
 from minae.backends.cpu_numba.sgd import sgd
 from minae.backends.cpu_numba.softmax_cross_entropy import softmax_cross_entropy
+from minae.backends.cpu_numba.sparse import sparse_matmul, sparse_pays, sparse_weight_gradient
 
 name: str = "numba"
 
@@ -67,10 +79,13 @@ __all__ = [
     "bce",
     "bce_with_logits",
     "bias_activation_backward",
+    "bias_activation_double_backward",
     "bias_activation_forward",
+    "binarize",
     "class_bias_backward",
     "class_bias_forward",
     "clip_by_norm",
+    "contractive_penalty",
     "conv2d_forward",
     "conv2d_input_gradient",
     "conv2d_weight_gradient",
@@ -81,6 +96,9 @@ __all__ = [
     "empty",
     "gather",
     "gaussian_kl",
+    "importance_bound",
+    "importance_weights_backward",
+    "importance_weights_forward",
     "l1",
     "matmul",
     "max_pool2d_backward",
@@ -94,12 +112,16 @@ __all__ = [
     "random_normal",
     "random_uint32",
     "random_uniform",
+    "record",
     "reparameterize_backward",
     "reparameterize_forward",
     "rmsprop",
     "set_threads",
     "sgd",
     "softmax_cross_entropy",
+    "sparse_matmul",
+    "sparse_pays",
+    "sparse_weight_gradient",
     "take",
     "to_numpy",
     "upsample2d_backward",

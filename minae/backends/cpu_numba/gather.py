@@ -4,8 +4,11 @@ from numba import prange
 
 from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.threads import parts, share
+from minae.backends.cpu_numba.vectors import prefetch
 from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
+
+AHEAD = 4  # samples that are asked for early: where they lie in a data set, no processor guesses
 
 
 def gather(source: Array, indices: Array, scale: float, shift: float, *, out: Array) -> None:
@@ -29,6 +32,12 @@ def one_hot(labels: Array, *, out: Array) -> None:
     _one_hot(contiguous("gather.labels", labels), out)
 
 
+def binarize(x: Array, u: Array, *, out: Array) -> None:
+    """out = 1 where u < x, else 0. Plain form: `cpu_numpy.gather.binarize`, two passes."""
+    u_or_none = None if u is out else contiguous("gather.u", u).reshape(-1)
+    _binarize(contiguous("gather.x", x).reshape(-1), u_or_none, out.reshape(-1))
+
+
 @threaded
 def _gather(
     parts: int, source: Array, indices: Array, scale: float, shift: float, out: Array
@@ -38,6 +47,7 @@ def _gather(
     for part in prange(parts):
         first, end = share(part, parts, N)
         for n in range(first, end):
+            prefetch(source[indices[min(n + AHEAD, N - 1)]], 0, D)
             row = source[indices[n]]
             for d in range(D):
                 out[n, d] = scale * number(row[d]) + shift
@@ -55,3 +65,11 @@ def _one_hot(labels: Array, out: Array) -> None:
     for n in range(N):
         for c in range(classes):
             out[n, c] = labels[n] == c
+
+
+@elementwise
+def _binarize(x: Array, u: Array | None, out: Array) -> None:
+    source = out if u is None else u
+    one, zero = out.dtype.type(1), out.dtype.type(0)
+    for i in range(len(out)):
+        out[i] = one if source[i] < x[i] else zero

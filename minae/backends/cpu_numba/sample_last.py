@@ -44,7 +44,7 @@ def share_of_runs(part: int, parts: int, N: int) -> tuple[int, int]:
 def sample_last(x: Array, last: Array) -> int:
     """last (C, H, W, B + gap) = x (n, C, H, W), n <= B. Returns n rounded up to whole runs."""
     N, C, H, W = x.shape
-    _transpose(x.reshape(N, C * H * W), last.reshape(C * H * W, last.shape[3]))
+    transpose(x.reshape(N, C * H * W), last.reshape(C * H * W, last.shape[3]))
     runs: int = (N + RUN - 1) // RUN
     return runs * RUN
 
@@ -53,11 +53,11 @@ def sample_last(x: Array, last: Array) -> int:
 def sample_first(last: Array, out: Array) -> None:
     """out (n, C, H, W) = last (C, H, W, B + gap)."""
     N, C, H, W = out.shape
-    _transpose(last.reshape(C * H * W, last.shape[3]), out.reshape(N, C * H * W))
+    transpose(last.reshape(C * H * W, last.shape[3]), out.reshape(N, C * H * W))
 
 
 @elementwise
-def _transpose(x: Array, y: Array) -> None:
+def transpose(x: Array, y: Array) -> None:
     """y = xᵀ. Columns of x that y has no row for are left out, columns of y without a row are 0."""
     R, columns = y.shape
     S = min(len(x), columns)

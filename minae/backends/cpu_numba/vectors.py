@@ -26,6 +26,8 @@ _AVX512 = bool(binding.get_host_cpu_features().get("avx512f", False))
 VECTOR_BYTES = 64 if _AVX512 else 32
 OUTPUTS = 8 if _AVX512 else 4  # their sums, two vectors each, fill half of 32 or 16 registers
 LANES = VECTOR_BYTES // 4  # float32 numbers in a vector
+_LINE = 64  # bytes that are fetched into the cache together
+_CONTRACT = ("contract",)  # a product and a sum may be one instruction
 RUN = 2 * LANES  # numbers in two vectors of float32, in four of float64
 
 
@@ -91,6 +93,29 @@ def row_of(typing_context: Any, x: Any, n: Any) -> Any:
         return row._getvalue()
 
     return row_type(x, types.intp), generate
+
+
+@intrinsic
+def prefetch(typing_context: Any, x: Any, first: Any, end: Any) -> Any:
+    """Ask for x[first:end] of a 1-d array, to have it in cache when it is read some µs later."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers = make_array(x)(context, builder, arguments[0]).data
+        flag = ir.IntType(32)
+        line = ir.IntType(8).as_pointer()
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [line, flag, flag, flag]),
+            "llvm.prefetch.p0i8",
+        )
+        for_reading, keep, data = (ir.Constant(flag, value) for value in (0, 3, 1))
+        step = _integer(max(1, _LINE * 8 // x.dtype.bitwidth))
+        with cgutils.for_range_slice(builder, arguments[1], arguments[2], step) as (i, _):
+            place = builder.bitcast(builder.gep(numbers, [i]), line)
+            builder.call(function, [place, for_reading, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp), generate
 
 
 @intrinsic
@@ -173,9 +198,9 @@ def _sums_of_taps(outputs: int, vectors: int) -> Any:
                     lane = builder.insert_element(zeros, weight, ir.Constant(ir.IntType(32), 0))
                     factor = builder.shuffle_vector(lane, lane, first_lane)
                     for v in range(vectors):
-                        product = builder.fmul(numbers[v], factor, flags=("contract",))
+                        product = builder.fmul(numbers[v], factor, flags=_CONTRACT)
                         total = builder.load(sums[o][v])
-                        builder.store(builder.fadd(total, product, flags=("contract",)), sums[o][v])
+                        builder.store(builder.fadd(total, product, flags=_CONTRACT), sums[o][v])
             for o in range(outputs):
                 output = target.place(builder.add(row, builder.mul(step, _integer(o))), n)
                 for v in range(vectors):
@@ -191,3 +216,134 @@ def _sums_of_taps(outputs: int, vectors: int) -> Any:
 sums_of_taps = _sums_of_taps(OUTPUTS, 2)
 sum_of_taps = _sums_of_taps(1, 2)
 """`sums_of_taps` for a single output."""
+
+
+def _sum_of_rows(chains: int, vectors: int) -> Any:
+    """The intrinsic `sum_of_rows` for a number of vectors. Terms are taken `chains` at a time, each
+    to a sum of its own: one sum alone would wait for each addition to end before the next."""
+
+    @intrinsic
+    def sum_of_rows(
+        typing_context: Any,
+        x: Any,
+        columns: Any,
+        values: Any,
+        first: Any,
+        end: Any,
+        k: Any,
+        y: Any,
+        n: Any,
+    ) -> Any:
+        """y[n, k + i] = Σ_{first <= t < end} values[t] x[columns[t], k + i], 0 <= i < vectors ·
+        lanes. The sums stay in registers."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x_value, columns_value, values_value, first, end, k, y_value, n = arguments
+            source = _Matrix(context, builder, x, x_value)
+            target = _Matrix(context, builder, y, y_value)
+            terms = _Terms(context, builder, columns, columns_value, values, values_value, source)
+            zeros = ir.Constant(source.vector, [0.0] * source.lanes)
+            sums = [
+                [cgutils.alloca_once_value(builder, zeros) for _ in range(vectors)]
+                for _ in range(chains)
+            ]
+            many = builder.sub(end, builder.srem(builder.sub(end, first), _integer(chains)))
+            for start, stop, together in ((first, many, chains), (many, end, 1)):
+                with cgutils.for_range_slice(builder, start, stop, _integer(together)) as (t, _):
+                    for c in range(together):
+                        column, factor = terms.at(builder.add(t, _integer(c)))
+                        row = source.place(column, k)
+                        for v in range(vectors):
+                            product = builder.fmul(source.load(row, v), factor, flags=_CONTRACT)
+                            total = builder.load(sums[c][v])
+                            builder.store(builder.fadd(total, product, flags=_CONTRACT), sums[c][v])
+            output = target.place(n, k)
+            for v in range(vectors):
+                total = builder.load(sums[0][v])
+                for chain in sums[1:]:
+                    total = builder.fadd(total, builder.load(chain[v]))
+                target.store(total, output, v)
+            return context.get_dummy_value()
+
+        integer = types.intp
+        return types.void(x, columns, values, integer, integer, integer, y, integer), generate
+
+    return sum_of_rows
+
+
+def _add_to_rows(vectors: int) -> Any:
+    """The intrinsic `add_to_rows` for a number of vectors."""
+
+    @intrinsic
+    def add_to_rows(
+        typing_context: Any,
+        x: Any,
+        n: Any,
+        k: Any,
+        columns: Any,
+        values: Any,
+        first: Any,
+        end: Any,
+        y: Any,
+    ) -> Any:
+        """y[columns[t], k + i] += values[t] x[n, k + i] for first <= t < end, 0 <= i < vectors ·
+        lanes. What is read of x stays in registers."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            x_value, n, k, columns_value, values_value, first, end, y_value = arguments
+            source = _Matrix(context, builder, x, x_value)
+            target = _Matrix(context, builder, y, y_value)
+            terms = _Terms(context, builder, columns, columns_value, values, values_value, source)
+            read = source.place(n, k)
+            numbers = [source.load(read, v) for v in range(vectors)]
+            with cgutils.for_range_slice(builder, first, end, _integer(1)) as (t, _):
+                column, factor = terms.at(t)
+                row = target.place(column, k)
+                for v in range(vectors):
+                    product = builder.fmul(numbers[v], factor, flags=_CONTRACT)
+                    total = builder.fadd(target.load(row, v), product, flags=_CONTRACT)
+                    target.store(total, row, v)
+            return context.get_dummy_value()
+
+        integer = types.intp
+        return types.void(x, integer, integer, columns, values, integer, integer, y), generate
+
+    return add_to_rows
+
+
+class _Terms:
+    """Lists of columns and of values, integers or numbers, as `generate` sees them."""
+
+    def __init__(
+        self,
+        context: Any,
+        builder: Any,
+        columns: Any,
+        columns_value: Any,
+        values: Any,
+        values_value: Any,
+        matrix: _Matrix,
+    ) -> None:
+        self.builder, self.matrix = builder, matrix
+        self.columns = make_array(columns)(context, builder, columns_value).data
+        self.values = make_array(values)(context, builder, values_value).data
+        self.are_integers = isinstance(values.dtype, types.Integer)
+
+    def at(self, t: Any) -> tuple[Any, Any]:
+        """The column of term t, and its value in each lane of a vector."""
+        builder, vector = self.builder, self.matrix.vector
+        column = builder.zext(builder.load(builder.gep(self.columns, [t])), ir.IntType(64))
+        value = builder.load(builder.gep(self.values, [t]))
+        if self.are_integers:
+            value = builder.uitofp(value, vector.element)
+        elif value.type != vector.element:
+            raise TypeError("values are unsigned integers, or of the matrix's dtype")
+        zeros = ir.Constant(vector, [0.0] * vector.count)
+        lane = builder.insert_element(zeros, value, ir.Constant(ir.IntType(32), 0))
+        first_lane = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+        return column, builder.shuffle_vector(lane, lane, first_lane)
+
+
+WIDE, NARROW = 8, 2  # vectors of a row that are taken together
+sum_of_wide_rows, sum_of_narrow_rows = _sum_of_rows(1, WIDE), _sum_of_rows(4, NARROW)
+add_to_wide_rows, add_to_narrow_rows = _add_to_rows(WIDE), _add_to_rows(NARROW)

@@ -191,3 +191,58 @@ def bias_activation_backward(
         sum_pixels(dx, out=db)
     else:
         np.copyto(db, dx)
+
+
+def _elu_second(y: Array, slope: float, *, out: Array) -> None:
+    positive = scratch("activations.positive", y.shape, np.bool_)
+    np.greater(y, 0, out=positive)
+    np.copyto(out, positive)
+    np.subtract(1, out, out=out)
+
+
+def _sigmoid_second(y: Array, slope: float, *, out: Array) -> None:
+    np.multiply(y, -2, out=out)
+    np.add(out, 1, out=out)
+
+
+def _tanh_second(y: Array, slope: float, *, out: Array) -> None:
+    np.multiply(y, -2, out=out)
+
+
+def _softplus_second(y: Array, slope: float, *, out: Array) -> None:
+    np.negative(y, out=out)
+    np.exp(out, out=out)
+
+
+_SECOND = {
+    "elu": _elu_second,
+    "sigmoid": _sigmoid_second,
+    "tanh": _tanh_second,
+    "softplus": _softplus_second,
+}
+
+
+def bias_activation_double_backward(
+    dv: Array,
+    u: Array,
+    y: Array,
+    activation: str,
+    slope: float,
+    *,
+    dy: Array,
+    accumulate: bool = False,
+) -> None:
+    """dy = dv ⊙ u ⊙ f'_y, the derivative of f' by y; see spec."""
+    if activation not in _SECOND:
+        if not accumulate:
+            dy.fill(0)
+        return
+    y = contiguous("activations.y", y)
+    second = scratch("activations.derivative", y.shape, y.dtype)
+    _SECOND[activation](y, slope, out=second)
+    np.multiply(second, contiguous("activations.u", u), out=second)
+    np.multiply(second, contiguous("activations.dy", dv), out=second)
+    if accumulate:
+        np.add(dy, second, out=dy)
+    else:
+        np.copyto(dy, second)

@@ -1,4 +1,4 @@
-"""Rows of a data set by index, and one-hot labels. Derivation: `reference/gather.py`.
+"""Rows of a data set, one-hot labels, binary pixels. Derivation: `reference/gather.py`.
 
 np.take writes straight into `out` only with mode="clip"; indices are in range by contract.
 """
@@ -40,3 +40,10 @@ def one_hot(labels: Array, *, out: Array) -> None:
     np.add(places, labels, out=places)  # of (n, labels[n]) in the flat array
     out.fill(0)
     np.put(out, places, 1, mode="clip")
+
+
+def binarize(x: Array, u: Array, *, out: Array) -> None:
+    """out = 1 where u < x, else 0; see spec."""
+    below = scratch("gather.below", out.shape, np.bool_)
+    np.less(contiguous("gather.u", u), contiguous("gather.x", x), out=below)
+    np.copyto(out, below)
