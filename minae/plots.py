@@ -304,9 +304,16 @@ def series_errors(
             panel.set_ylim(low - 1.02 * room, high + 0.05 * (high - low))
             panel.set_title(name, fontsize=TEXT)
             panel.tick_params(labelsize=TICK, length=0)
-        panels[0].legend(fontsize=TICK, frameon=False, loc="upper right")
         figure.suptitle(title, fontsize=TITLE)
         figure.tight_layout()
+        figure.legend(
+            *panels[0].get_legend_handles_labels(),
+            fontsize=TEXT,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0),
+            ncols=3,
+        )
 
 
 def score_histogram(
