@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minae import init
+from minae.datasets.encoding import Encoding
 from minae.errors import MinaeError
 from minae.layers import Sequential
 from minae.layers.layer import Layer
@@ -48,9 +49,9 @@ def build(description: Any) -> Any:
     name = arguments.pop("type", None)
     if name == "Sequential":
         return Sequential(*map(build, arguments["layers"]))
-    kind = Model.types.get(name) or Layer.types.get(name) or Loss.types.get(name)
-    kind = kind or vars(init).get(name)
-    if not is_dataclass(kind):
+    kind: Any = Model.types.get(name) or Layer.types.get(name) or Loss.types.get(name)
+    kind = kind or vars(init).get(name) or {"Encoding": Encoding}.get(name)
+    if not (isinstance(kind, type) and is_dataclass(kind)):
         raise MinaeError(
             f"unknown part {name!r} in the architecture; if it is your own, import it first"
         )

@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from minae import plots
+from minae.anomaly import contributions, threshold
 from minae.backends.spec import Array
-from minae.datasets import Dataset, ImageSet
+from minae.bicubic import bicubic
+from minae.datasets import AnomalySet, Dataset, ImageSet, LevelSet, RecordSet, RollSet, SeriesSet
+from minae.datasets.levels import COLOURS, KINDS
+from minae.detection import FALSE_ALARMS, Detector
 from minae.layers import Dense
 from minae.layers.layer import Layer
 from minae.ledger import principal_components
@@ -14,6 +18,9 @@ from minae.models import (
     Autoencoder,
     ConditionalVAE,
     DenoisingAutoencoder,
+    RecordVAE,
+    SeriesAutoencoder,
+    SuperResolution,
     VariationalAutoencoder,
 )
 from minae.models.model import Model
@@ -32,13 +39,27 @@ def write_figures(folder: Path, model: Model, data: Dataset, metrics: Metrics, t
         y_label=f"loss ({model.loss.unit})",
         title=title,
     )
-    if isinstance(data, ImageSet):
+    if isinstance(data, RollSet) and isinstance(model, VariationalAutoencoder):
+        _rolls(folder, model, data, title)
+    elif isinstance(data, ImageSet):
         _of_images(folder, model, data, title)
+    elif isinstance(data, SeriesSet) and isinstance(model, SeriesAutoencoder):
+        _series(folder / "series.png", model, data, title)
+        _scores(folder / "scores.png", model, data, title)
+        _codes(folder, model, data, title)
+    elif isinstance(data, RecordSet) and isinstance(model, RecordVAE):
+        _features(folder / "features.png", model, data, title)
+        _scores(folder / "scores.png", model, data, title)
+        _codes(folder, model, data, title)
+    elif isinstance(data, LevelSet) and isinstance(model, VariationalAutoencoder):
+        _levels(folder, model, data, title)
 
 
 def _of_images(folder: Path, model: Model, data: ImageSet, title: str) -> None:
     """What a model of grey images can draw."""
-    if isinstance(model, Autoencoder | VariationalAutoencoder):
+    if isinstance(model, SuperResolution):
+        _enlarged(folder / "enlarged.png", model, data, title)
+    elif isinstance(model, Autoencoder | VariationalAutoencoder):
         _reconstructions(folder / "reconstructions.png", model, data, title)
         _codes(folder, model, data, title)
     if isinstance(model, Autoencoder):
@@ -134,15 +155,17 @@ def _copies(path: Path, model: Autoencoder, data: ImageSet, title: str) -> None:
 
 
 def _codes(
-    folder: Path, model: Autoencoder | VariationalAutoencoder, data: ImageSet, title: str
+    folder: Path, model: Autoencoder | VariationalAutoencoder, data: Dataset, title: str
 ) -> None:
     """Codes of test images as points; for two-dimensional codes also what lies between them."""
     images, labels = data.test_images[:POINTS], data.test_labels[:POINTS]
     codes = model.encode(images, **_labels(model, labels))
+    if isinstance(data, AnomalySet):
+        labels = np.array(data.class_names)[labels]
     if codes.shape[1] < 2:
         return
     axis_labels = ("z₁", "z₂")
-    if codes.shape[1] == 2 and model.classes is None:
+    if codes.shape[1] == 2 and model.classes is None and isinstance(data, ImageSet):
         _decoded_grid(folder / "grid.png", model, codes, data, title)
     if codes.shape[1] > 2:
         mean, basis = principal_components(codes, 2)
@@ -182,4 +205,104 @@ def _one_row_per_class(path: Path, model: ConditionalVAE, data: ImageSet, title:
     names = [str(c) for c in range(model.classes)]
     plots.image_grid(
         path, images, data.image_shape, 10, title=f"{title}: one style a column", row_labels=names
+    )
+
+
+def _series(path: Path, model: SeriesAutoencoder, data: SeriesSet, title: str) -> None:
+    """Of each class the test series whose score is its median, at most eight classes."""
+    scores = model.score(data.test_images)
+    chosen = [_median_of(scores, data.test_labels == c) for c in np.unique(data.test_labels)[:8]]
+    series = data.test_images[chosen]
+    names = [
+        f"{data.class_names[data.test_labels[m]]}, score {scores[m]:.3g} (the median)"
+        for m in chosen
+    ]
+    plots.series_errors(
+        path,
+        names,
+        series,
+        model.reconstruct(series),
+        model.errors(series),
+        marks=None if data.test_marks is None else data.test_marks[chosen],
+        title=title,
+    )
+
+
+def _median_of(scores: Array, among: Array) -> int:
+    """Index of the sample with the middle score of those."""
+    places = np.flatnonzero(among)
+    return int(places[np.argsort(scores[places])[len(places) // 2]])
+
+
+def _scores(path: Path, model: Detector, data: AnomalySet, title: str) -> None:
+    """Scores of the test part, and the thresholds that the held-out normal samples give."""
+    held_out = model.score(data.held_out_images)
+    lines = {f"{rate:.0%} false alarms": threshold(held_out, rate) for rate in FALSE_ALARMS}
+    scores = model.score(data.test_images)
+    plots.score_histogram(path, scores, data.test_labels != 0, lines, title=f"{title}: scores")
+
+
+def _features(path: Path, model: RecordVAE, data: RecordSet, title: str) -> None:
+    """The five features that carry most of the mean score of each of the most frequent classes."""
+    parts = contributions(model.errors(data.test_images), model.encoding.features)
+    counts = np.bincount(data.test_labels)
+    panels = {}
+    for c in sorted(np.argsort(-counts, kind="stable")[:6]):
+        if counts[c]:
+            means = {
+                name: float(part[data.test_labels == c].mean()) for name, part in parts.items()
+            }
+            largest = sorted(means, key=lambda name: -means[name])[:5]
+            panels[f"{data.class_names[c]} ({counts[c]:,})"] = {n: means[n] for n in largest}
+    plots.bars(path, panels, "mean share of the score, nats", f"{title}: what carries the score")
+
+
+def _levels(folder: Path, model: VariationalAutoencoder, data: LevelSet, title: str) -> None:
+    """Levels drawn from z ~ N(0, 1), and test levels above their reconstructions."""
+    for name, images, heading in (
+        ("samples", model.sample(32), "z ~ N(0, 1), the likeliest kind of each tile"),
+        (
+            "reconstructions",
+            np.concatenate([data.test_images[:8] / 255, model.reconstruct(data.test_images[:8])]),
+            "test levels, and below them their reconstructions",
+        ),
+    ):
+        maps = images.reshape(-1, *data.map_shape).argmax(axis=1)  # (M, 16, 16)
+        plots.tile_maps(folder / f"{name}.png", maps, KINDS, COLOURS, 8, f"{title}: {heading}")
+
+
+def _rolls(folder: Path, model: VariationalAutoencoder, data: RollSet, title: str) -> None:
+    """Rolls drawn from z ~ N(0, 1), test rolls above their reconstructions, and the codes."""
+    x = data.test_images[:4]
+    for name, rolls, heading in (
+        ("samples", model.sample(16), "P(note) of z ~ N(0, 1)"),
+        (
+            "reconstructions",
+            np.concatenate([x / 255, model.reconstruct(x)]),
+            "test rolls, and below them their reconstructions",
+        ),
+    ):
+        plots.piano_rolls(
+            folder / f"{name}.png", rolls, data.image_shape, 4, title=f"{title}: {heading}"
+        )
+    _codes(folder, model, data, title)
+
+
+def _enlarged(path: Path, model: SuperResolution, data: ImageSet, title: str) -> None:
+    """One test image of each class (the first): small, enlarged both ways, and as it was."""
+    _, first = np.unique(data.test_labels, return_index=True)
+    images = data.test_images[first[:10]]
+    small = model.downscale(images)
+    blocks = np.kron(
+        small.reshape(len(small), *model.small_shape[1:]), np.ones((1, model.factor, model.factor))
+    )
+    cubic = np.clip(bicubic(small, model.small_shape, model.factor), 0, 1)
+    rows = [blocks.reshape(len(small), -1), cubic, model.upscale(small), images / 255]
+    plots.image_grid(
+        path,
+        np.concatenate(rows),  # (4·10, D)
+        data.image_shape,
+        len(images),
+        title=title,
+        row_labels=("small", "bicubic", "ours", "original"),
     )

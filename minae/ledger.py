@@ -11,6 +11,9 @@ x is the image, y its reconstruction, both in [0, 1]; N images of D pixels; log 
 | reconstruction_nats     | Σ over pixels of -E log p(x given z) / N  | nats an image              |
 | kl_nats                 | Σ over codes of KL(q(z given x) ‖ p(z))/N | nats an image              |
 | nats_per_image          | reconstruction_nats + kl_nats = -ELBO     | nats an image              |
+| mse_per_value           | Σ (y - t)² / (N·D), t standardized        | squared deviation a value  |
+| bicubic_psnr            | Σ -10 log₁₀(mean (x̃ - x)²) / N, x̃ bicubic | dB                         |
+| enlarged_psnr           | the same with y, made of the small image  | dB                         |
 | damaged_psnr            | Σ -10 log₁₀(mean (x̃ - x)²) / N, x̃ damaged | dB                         |
 | denoised_psnr           | the same with y, made of x̃, for x̃         | dB                         |
 | jacobian_norm           | Σ ‖∂code/∂x‖_F / N                        | code a unit of x           |
@@ -43,6 +46,9 @@ COLUMNS = (
     ("reconstruction_nats", "reconstr.", "nats/image", 2),
     ("kl_nats", "KL", "nats/image", 2),
     ("nats_per_image", "-ELBO", "nats/image", 2),
+    ("mse_per_value", "MSE", "per value", 5),
+    ("bicubic_psnr", "bicubic", "PSNR, dB", 2),
+    ("enlarged_psnr", "enlarged", "PSNR, dB", 2),
     ("bound_nats", "-bound", "nats/image", 2),
     ("damaged_psnr", "damaged", "PSNR, dB", 2),
     ("denoised_psnr", "denoised", "PSNR, dB", 2),

@@ -59,6 +59,13 @@ class Loss:
     def __call__(self, ops: Backend, y: Array, t: Array, *, value: Array, dy: Array | None) -> None:
         raise NotImplementedError
 
+    def output(self, ops: Backend, y: Array, *, out: Array) -> None:
+        """The network's output y as pixels, or whatever t is: σ of logits. y, out: (N, ...)."""
+        rows = (y.shape[0], -1)
+        ops.bias_activation_forward(
+            y.reshape(rows), None, self.output_activation, 0.0, out=out.reshape(rows)
+        )
+
 
 @dataclass(frozen=True)
 class BCEWithLogits(Loss):
@@ -115,3 +122,56 @@ class SoftmaxCrossEntropy(Loss):
 
     def __call__(self, ops: Backend, y: Array, t: Array, *, value: Array, dy: Array | None) -> None:
         ops.softmax_cross_entropy(y, t, self.scale(y.shape), value=value, dlogits=dy)
+
+
+@dataclass(frozen=True)
+class MixedLoss(Loss):
+    """Numbers and one-hot words along axis 1: ½ Σ (y - t)² over the first `numeric` channels, and
+    -Σ t log softmax(y) in each of the groups of channels, whose sizes are given in order.
+
+    y, t: (N, C) or (N, C, ...), C = numeric + Σ groups. The squared half is the negative logarithm
+    of a normal density of variance 1, less ½ log 2π. Derivation: reference/mixed_loss.py.
+    """
+
+    reduction: str = "image"
+    numeric: int = 0
+    groups: tuple[int, ...] = ()
+
+    quantity: ClassVar[str] = "nats"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.numeric < 0 or min(self.groups, default=1) < 1 or self.channels < 1:
+            raise MinaeError(
+                f"a mixed loss wants 0 numbers or more, groups of 1 channel or more, and one "
+                f"channel at least, found numeric={self.numeric}, groups={self.groups}"
+            )
+
+    @property
+    def channels(self) -> int:
+        """C, the size of axis 1."""
+        return self.numeric + sum(self.groups)
+
+    def __call__(self, ops: Backend, y: Array, t: Array, *, value: Array, dy: Array | None) -> None:
+        shape = self._three(y)
+        ops.mixed_loss(
+            y.reshape(shape),
+            t.reshape(shape),
+            self.numeric,
+            self.groups,
+            self.scale(y.shape),
+            value=value,
+            dy=None if dy is None else dy.reshape(shape),
+        )
+
+    def output(self, ops: Backend, y: Array, *, out: Array) -> None:
+        shape = self._three(y)
+        ops.mixed_output(y.reshape(shape), self.numeric, self.groups, out=out.reshape(shape))
+
+    def _three(self, y: Array) -> tuple[int, int, int]:
+        """The shape of y as (N, C, L)."""
+        if y.shape[1] != self.channels:
+            raise MinaeError(
+                f"a mixed loss of {self.channels} channels was given {y.shape[1]} along axis 1"
+            )
+        return y.shape[0], y.shape[1], prod(y.shape[2:])

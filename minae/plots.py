@@ -255,6 +255,164 @@ def decoded_grid(
         axes.tick_params(labelsize=TICK)
 
 
+def series_errors(
+    path: Path,
+    names: Sequence[str],
+    series: Array,
+    reconstructions: Array,
+    errors: Array,
+    *,
+    marks: Array | None = None,
+    title: str = "",
+) -> None:
+    """One panel a series: the series, its reconstruction, and below the error of each step.
+
+    series, reconstructions, errors: (M, T);  names: of the M panels;  marks: bool (M, T), shaded
+    where an anomaly is known to be. The errors of each panel reach up to one height.
+    """
+    rows = -(-len(names) // 2)
+    with _figure(path, 9.4, 2.1 * rows) as figure:
+        panels = figure.subplots(rows, 2, squeeze=False).ravel()
+        for panel in panels[len(names) :]:
+            panel.axis("off")
+        low, high = series.min(), series.max()
+        room = 0.55 * (high - low)  # below the series, for the errors
+        for m, (panel, name) in enumerate(zip(panels, names, strict=False)):
+            steps = np.arange(series.shape[1])
+            if marks is not None:
+                panel.fill_between(
+                    steps,
+                    low - room,
+                    high,
+                    where=marks[m],
+                    color="#f3d6d6",
+                    linewidth=0,
+                    step="mid",
+                )
+            panel.plot(steps, series[m], color="#222222", linewidth=1.3, label="series")
+            panel.plot(
+                steps, reconstructions[m], color=COLOURS[0], linewidth=1.1, label="reconstruction"
+            )
+            panel.fill_between(
+                steps,
+                low - room,
+                low - room + 0.9 * room * errors[m] / max(errors[m].max(), 1e-12),
+                color=COLOURS[1],
+                linewidth=0,
+                label="squared error (own scale)",
+            )
+            panel.set_ylim(low - 1.02 * room, high + 0.05 * (high - low))
+            panel.set_title(name, fontsize=TEXT)
+            panel.tick_params(labelsize=TICK, length=0)
+        figure.suptitle(title, fontsize=TITLE)
+        figure.tight_layout()
+        figure.legend(
+            *panels[0].get_legend_handles_labels(),
+            fontsize=TEXT,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0),
+            ncols=3,
+        )
+
+
+def score_histogram(
+    path: Path, scores: Array, strange: Array, thresholds: Mapping[str, float], *, title: str = ""
+) -> None:
+    """Scores (M,) of normal samples and of the others, `strange` bool (M,), on a logarithmic axis;
+    thresholds: name -> value of a vertical line."""
+    with _figure(path, 6.0, 3.4) as figure:
+        axes = figure.add_subplot()
+        logarithms = np.log10(np.maximum(scores, 1e-9))
+        edges = np.histogram_bin_edges(logarithms, 50).tolist()
+        for number, (name, among) in enumerate((("normal", ~strange), ("others", strange))):
+            axes.hist(
+                logarithms[among],
+                edges,
+                density=True,
+                alpha=0.6,
+                color=COLOURS[number],
+                label=f"{name} ({int(among.sum()):,})",
+            )
+        for number, (name, value) in enumerate(thresholds.items()):
+            style = ("--", ":")[number % 2]
+            axes.axvline(np.log10(value), color="#444444", linestyle=style, linewidth=1, label=name)
+        axes.xaxis.set_major_formatter(lambda x, _: f"{10**x:.3g}")
+        _annotate(axes, title, "score", "density of its logarithm")
+        axes.legend(fontsize=TEXT, frameon=False)
+
+
+def bars(path: Path, panels: Mapping[str, Mapping[str, float]], x_label: str, title: str) -> None:
+    """One panel of horizontal bars for each name: label -> value, the first at the top."""
+    rows = -(-len(panels) // 2)
+    with _figure(path, 9.4, 1.7 * rows) as figure:
+        axes = figure.subplots(rows, 2, squeeze=False).ravel()
+        for panel in axes[len(panels) :]:
+            panel.axis("off")
+        for panel, (name, values) in zip(axes, panels.items(), strict=False):
+            panel.barh(list(values), list(values.values()), color=COLOURS[0])
+            panel.invert_yaxis()
+            panel.set_title(name, fontsize=TEXT)
+            panel.set_xlabel(x_label, fontsize=TICK)
+            panel.tick_params(labelsize=TICK, length=0)
+        figure.suptitle(title, fontsize=TITLE)
+        figure.tight_layout()
+
+
+def tile_maps(
+    path: Path, maps: Array, kinds: Sequence[str], colours: Sequence[str], columns: int, title: str
+) -> None:
+    """Maps int (M, H, W) of tiles, each kind in its colour, `columns` in a row, with a legend."""
+    from matplotlib.colors import ListedColormap
+
+    M, H, W = maps.shape
+    rows = -(-M // columns)
+    picture = np.full((rows * (H + 1) - 1, columns * (W + 1) - 1), len(kinds))
+    for m, tiles in enumerate(maps):
+        i, j = divmod(m, columns)
+        picture[i * (H + 1) : i * (H + 1) + H, j * (W + 1) : j * (W + 1) + W] = tiles
+    with _figure(path, 0.075 * picture.shape[1], 0.075 * picture.shape[0]) as figure:
+        axes = figure.add_axes((0, 0, 1, 1))
+        paint = ListedColormap([*colours, "#ffffff"])
+        axes.imshow(picture, cmap=paint, vmin=0, vmax=len(kinds), interpolation="nearest")
+        axes.axis("off")
+        axes.set_title(title, fontsize=TITLE)
+        for kind, colour in zip(kinds, colours, strict=True):
+            axes.scatter([], [], s=40, marker="s", color=colour, label=kind)
+        axes.legend(
+            fontsize=TEXT,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0),
+            ncols=len(kinds),
+            handletextpad=0.2,
+        )
+
+
+def piano_rolls(
+    path: Path, rolls: Array, roll_shape: Pair, columns: int, *, title: str = ""
+) -> None:
+    """Rolls (M, pitches·steps) of P(note), `columns` in a row, each with lines at every beat."""
+    pitches, steps = roll_shape
+    rows = -(-len(rolls) // columns)
+    with _figure(path, 2.4 * columns, 1.5 * rows) as figure:
+        panels = figure.subplots(rows, columns, squeeze=False).ravel()
+        for panel in panels[len(rolls) :]:
+            panel.axis("off")
+        for panel, roll in zip(panels, rolls, strict=False):
+            extent = (0, steps, 0, pitches)
+            picture = roll.reshape(pitches, steps)
+            panel.imshow(
+                picture, cmap="gray_r", vmin=0, vmax=1, extent=extent, interpolation="nearest"
+            )
+            panel.set_xticks(range(0, steps + 1, 4), [])
+            panel.set_yticks([0, pitches / 2, pitches], [])
+            panel.grid(color="#9fb8d6", linewidth=0.5)
+            panel.tick_params(length=0)
+        figure.suptitle(title, fontsize=TITLE)
+        figure.tight_layout()
+
+
 def _marker(y: npt.ArrayLike) -> str:
     """Points are marked while they are few: a single one makes no line."""
     return "o" if np.size(y) <= 30 else ""

@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from minae import checkpoint, command, ledger, recipes, studies
+from minae import checkpoint, command, detection, ledger, recipes, studies
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
 from minae.checkpoint import Checkpoint, Counts
-from minae.datasets import Dataset, download, load_images
+from minae.datasets import AnomalySet, Dataset, download, load_images
 from minae.errors import MinaeError
 from minae.figures import write_figures
 from minae.interrupt import Interrupt
 from minae.io import save
+from minae.models import Model, SuperResolution
 from minae.optim import Optimizer
 from minae.progress import Progress
 from minae.recipes import Recipe
@@ -64,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--latent", type=command.whole(1, 4096), metavar="N", help="size of the code")
     p.add_argument(
         "--samples", type=command.whole(1, 5000), metavar="N", help="iwae: draws of z an image"
+    )
+    p.add_argument(
+        "--factor", type=command.whole(2, 4), metavar="N", help="super-resolution: 2 or 4"
     )
     p.add_argument(
         "--faithful", action="store_true", help="cvae: the source page's decoder, mistake included"
@@ -123,7 +127,7 @@ def train(options: argparse.Namespace) -> None:
     known = recipes.options(options.recipe)
     ops = get_backend(options.backend)
     data = _load(options)
-    given = {name: getattr(options, name) for name in ("latent", "faithful", "samples")}
+    given = {name: getattr(options, name) for name in ("latent", "faithful", "samples", "factor")}
     wanted = {name: value for name, value in given.items() if value}
     wanted |= {name: value for name, value in data.dimensions.items() if name in known}
     recipe = _with_options(recipes.make(options.recipe, **wanted), options)
@@ -168,8 +172,19 @@ def train(options: argparse.Namespace) -> None:
     else:
         steps, seconds, rate = run.counts.step, summary["seconds"], summary["samples_per_second"]
         print(f"\n{ledger.table(summary)}\n")
+        if "anomalies" in summary:
+            print(f"{detection.table(summary['anomalies'])}\n")
         print(f"{steps:,} steps in {seconds:.1f} s ({rate:,.0f} samples/s)")
         print(f"pictures, figures and model: {folder}")
+
+
+def _comparisons(model: Model, data: Dataset) -> dict[str, Any]:
+    """What the model's figures are held against: its baselines, or labelled anomalies."""
+    if isinstance(data, AnomalySet) and isinstance(model, detection.Detector):
+        return {"anomalies": detection.report(model, data)}
+    if isinstance(model, SuperResolution):
+        return {}  # bicubic stands among its own figures
+    return {"baselines": ledger.baselines(data.train_images, data.test_images, model.code)}
 
 
 def _load(options: argparse.Namespace) -> Dataset:
@@ -287,7 +302,7 @@ def _summary(
         "samples_per_second": counts.samples / counts.seconds,
         "test": model.evaluate(data.test_images, _labels(model, data.test_labels)),
         "train": model.evaluate(data.train_images, _labels(model, data.train_labels)),
-        "baselines": ledger.baselines(data.train_images, data.test_images, model.code),
+        **_comparisons(model, data),
     }
 
 
@@ -353,6 +368,7 @@ def _config(options: argparse.Namespace, recipe: Recipe, data: Dataset) -> dict[
         "shuffle": recipe.shuffle,
         "latent": options.latent,
         "faithful": options.faithful,
+        "factor": options.factor,
         "samples": options.samples,
         "threads": options.threads,
         "data": data.name,

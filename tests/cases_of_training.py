@@ -1,6 +1,7 @@
 """The case table: losses, sampling, optimizers, batches and random numbers; see comparison.py."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,89 @@ def softmax_cross_entropy_call(d: Draw, logits: Array, labels: Array, scale: flo
         size,
         terms=len(labels) + 2 * logits.shape[1],
         optional=("dlogits",),
+    )
+
+
+# ------------------------------------------------------------ mixed_loss.py
+def draw_mixed(d: Draw) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
+    """(N, C, L), how many channels are numbers, and the sizes of the groups of the others."""
+    if d.large:
+        return (64, 16, 128), 3, (5, 8)
+    numeric, groups = d.each(((3, ()), (0, (4,)), (1, (1, 3)), (2, (5, 2, 31))))
+    return (d.pick(SIZES), numeric + sum(groups), d.pick((1, 2, 7))), numeric, groups
+
+
+def split_groups(numeric: int, groups: tuple[int, ...]) -> list[slice]:
+    """Where each group stands among the channels."""
+    ends = np.cumsum([numeric, *groups])
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+@case
+def mixed_loss(d: Draw) -> Call:
+    shape, numeric, groups = draw_mixed(d)
+    t = d.rng.normal(size=shape)
+    t[:, numeric:] = d.rng.random((shape[0], shape[1] - numeric, shape[2]))  # T is not 1
+    return mixed_loss_call(d, d.array(3 * d.normal(shape)), t, numeric, groups, d.scale())
+
+
+def mixed_loss_call(
+    d: Draw, y: Array, t: Array, numeric: int, groups: tuple[int, ...], scale: float
+) -> Call:
+    def loss(y: Any, t: Any) -> Any:
+        value = 0.5 * ((y - t)[:, :numeric] ** 2).sum()
+        for g in split_groups(numeric, groups):
+            value = value - (t[:, g] * torch.log_softmax(y[:, g], dim=1)).sum()
+        return value
+
+    def judge(y: Any, t: Any, numeric: int, groups: Any, scale: float) -> Any:
+        return torch_loss(loss)(y, t, scale)
+
+    def size(y: Array, t: Array, numeric: int, groups: Any, scale: float) -> Any:
+        dy = scale * (np.abs(y) + np.abs(t))
+        value = 0.5 * np.sum((np.abs(y) + np.abs(t))[:, :numeric] ** 2)
+        for g in split_groups(numeric, groups):
+            below = y[:, g].max(axis=1, keepdims=True) - y[:, g]  # (N, size, L), >= 0
+            s = np.exp(-below).sum(axis=1, keepdims=True)  # (N, 1, L)
+            T = t[:, g].sum(axis=1, keepdims=True)
+            value += np.sum(T * (1 + np.log(s))) + np.sum(t[:, g] * below)
+            dy[:, g] = scale * (T * (1 + below) * np.exp(-below) / s + t[:, g])
+        return scale * value, dy
+
+    return Call(
+        (y, d.array(t.astype(d.dtype)), numeric, groups, scale),
+        {"value": d.value(), "dy": d.out(y.shape)},
+        ref.mixed_loss,
+        judge,
+        size,
+        terms=y.size + 2 * max(groups, default=1),
+        optional=("dy",),
+    )
+
+
+@case
+def mixed_output(d: Draw) -> Call:
+    shape, numeric, groups = draw_mixed(d)
+
+    def judge(y: Any, numeric: int, groups: Any) -> Any:
+        parts = [torch.softmax(y[:, g], dim=1) for g in split_groups(numeric, groups)]
+        return torch.cat([y[:, :numeric], *parts], dim=1)
+
+    def size(y: Array, numeric: int, groups: Any) -> Array:
+        out = np.abs(y)
+        for g in split_groups(numeric, groups):
+            below = y[:, g].max(axis=1, keepdims=True) - y[:, g]
+            s = np.exp(-below).sum(axis=1, keepdims=True)
+            out[:, g] = (1 + below) * np.exp(-below) / s
+        return out
+
+    return Call(
+        (d.array(3 * d.normal(shape)), numeric, groups),
+        {"out": d.out(shape)},
+        ref.mixed_output,
+        judge,
+        size,
+        terms=2 * max(groups, default=1),
     )
 
 

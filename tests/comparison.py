@@ -26,7 +26,7 @@ from minae.backends.spec import OPERATIONS, Array, Backend
 
 FILES = (
     *("dense", "sparse", "activations", "conv2d", "class_bias", "pooling", "batch_norm", "dropout"),
-    *("losses", "gaussian_kl", "softmax_cross_entropy", "reparameterization"),
+    *("losses", "gaussian_kl", "softmax_cross_entropy", "mixed_loss", "reparameterization"),
     *("contractive", "iwae"),
     *("sgd", "adam", "rmsprop", "clip", "gather", "philox"),
 )

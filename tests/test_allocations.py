@@ -46,7 +46,7 @@ def check_steps(training):
 
 @every_backend
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", recipes.image_recipes())
 def test_recipe(name, dtype, backend):
     """Full batches, and the smaller last one of an epoch."""
     recipe = recipes.make(name)

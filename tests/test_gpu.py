@@ -252,7 +252,7 @@ def test_twenty_steps_as_on_numba():
             np.testing.assert_allclose(weights[path], w, rtol=near, atol=near)
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", recipes.image_recipes())
 def test_recipe_as_on_numba(name):
     """The first steps of every recipe, eager and replayed. On a processor in small batches."""
     batch_size, steps = (256, STEPS) if gpu.has_gpu() else (4, 3)

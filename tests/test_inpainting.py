@@ -11,7 +11,7 @@ from minae.layers import BatchNorm1d, Dense, Sequential
 from minae.losses import MSE
 from minae.models import Autoencoder
 
-RECIPES = tuple(name for name in recipes.RECIPES if name != "hinton")  # as deep, but large
+RECIPES = tuple(name for name in recipes.image_recipes() if name != "hinton")  # as deep, but large
 
 
 def small(recipe, backend, dtype=np.float64):

@@ -42,7 +42,7 @@ def vanilla(tmp_path):
 # ------------------------------------------------------------------ there and back
 @every_backend
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", recipes.image_recipes())
 def test_recipe(name, dtype, backend, tmp_path):
     """Weights and outputs bit for bit; from the file as from its folder."""
     images, labels = mnist(50)
@@ -80,7 +80,7 @@ def test_batch_norm_statistics_are_saved(tmp_path):
     np.testing.assert_array_equal(loaded.reconstruct(images), model.reconstruct(images))
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", recipes.image_recipes())
 def test_trained_with_numba_loaded_on_numpy(name, tmp_path):
     images, labels = mnist(50)
     model = trained(recipes.make(name), "numba")

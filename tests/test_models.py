@@ -16,7 +16,7 @@ from minae.training import Training, average_loss
 from tests.examples import BACKENDS, convolutional, labels_for, mnist
 
 every_backend = pytest.mark.parametrize("backend", BACKENDS)
-every_recipe = pytest.mark.parametrize("name", recipes.RECIPES)
+every_recipe = pytest.mark.parametrize("name", recipes.image_recipes())
 VARIATIONAL = ("vae", "cvae", "beta-vae", "iwae")
 LINEAR = ("overcomplete", "pca")  # their outputs are not held in [0, 1]
 
@@ -71,7 +71,7 @@ def test_samples(name, backend):
 
 def test_backends_agree():
     images, labels = mnist(30)
-    for name in recipes.RECIPES:
+    for name in recipes.image_recipes():
         found = []
         for backend in BACKENDS:
             model = bound(name, backend, "float64")
@@ -187,7 +187,7 @@ def test_evaluation_leaves_the_model_as_it_was():
         np.testing.assert_array_equal(weights[0][path], weights[1][path])
 
 
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", recipes.image_recipes())
 def test_training_learns(name):
     """A few images, seen some times, are reconstructed better than at first."""
     images, labels = mnist(40)

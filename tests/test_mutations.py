@@ -549,6 +549,68 @@ def jacobian_of_the_softmax_only(right, logits, labels, scale, *, value, dlogits
         dlogits *= p * (1 - p)
 
 
+# ------------------------------------------------------------ mixed_loss
+@wrong("mixed_loss")
+def gradient_of_the_mixed_sum(right, y, t, numeric, groups, scale, *, value, dy):
+    right(y, t, numeric, groups, 1.0, value=value, dy=dy)
+    value *= scale
+
+
+@wrong("mixed_loss")
+def square_without_its_half(right, y, t, numeric, groups, scale, *, value, dy):
+    right(y, t, numeric, groups, scale, value=value, dy=dy)
+    value += 0.5 * scale * ((y - t)[:, :numeric] ** 2).sum()
+    if dy is not None:
+        dy[:, :numeric] *= 2
+
+
+@wrong("mixed_loss")
+def groups_taken_for_one(right, y, t, numeric, groups, scale, **outputs):
+    right(y, t, numeric, (sum(groups),) if groups else (), scale, **outputs)
+
+
+@wrong("mixed_loss")
+def first_number_taken_for_a_word(right, y, t, numeric, groups, scale, **outputs):
+    if numeric and groups:
+        numeric, groups = numeric - 1, (groups[0] + 1, *groups[1:])
+    right(y, t, numeric, groups, scale, **outputs)
+
+
+@wrong("mixed_loss")
+def targets_taken_to_sum_to_one(right, y, t, numeric, groups, scale, *, value, dy):
+    """scale (softmax - t): right for one-hot targets only."""
+    right(y, t, numeric, groups, scale, value=value, dy=dy)
+    start = numeric
+    for size in groups:
+        g, start = slice(start, start + size), start + size
+        if dy is not None:
+            T = t[:, g].sum(axis=1, keepdims=True)
+            dy[:, g] = (dy[:, g] + scale * t[:, g]) / T - scale * t[:, g]
+
+
+@wrong("mixed_loss")
+def softmax_over_places(right, y, t, numeric, groups, scale, *, value, dy):
+    """The places of a sample are taken for samples, and their gradients summed alike."""
+    right(y, t, numeric, groups, scale, value=value, dy=dy)
+    if dy is not None:
+        dy[:, numeric:] = np.roll(dy[:, numeric:], 1, axis=2)
+
+
+@wrong("mixed_loss")
+def mixed_targets_swapped(right, y, t, numeric, groups, scale, **outputs):
+    right(y, np.roll(t, 1, axis=1), numeric, groups, scale, **outputs)
+
+
+@wrong("mixed_output")
+def softmax_of_all_groups_together(right, y, numeric, groups, *, out):
+    right(y, numeric, (sum(groups),) if groups else (), out=out)
+
+
+@wrong("mixed_output")
+def numbers_through_the_softmax(right, y, numeric, groups, *, out):
+    right(y, 0, (numeric, *groups) if numeric else groups, out=out)
+
+
 # ------------------------------------------------------------ sparse
 SPARSE = ("sparse_matmul", "sparse_weight_gradient")
 
@@ -1026,7 +1088,7 @@ def test_bad_manners_are_caught(operation, complaint):
 def test_there_are_mutations_of_every_operation_with_a_derivative():
     mutated = {operation for operation, _ in MUTATIONS}
     optimizers = {"sgd", "adam", "adamw", "rmsprop", "clip_by_norm"}
-    losses = {*LOSSES, "softmax_cross_entropy", "gaussian_kl", "contractive_penalty"}
+    losses = {*LOSSES, "softmax_cross_entropy", "mixed_loss", "gaussian_kl", "contractive_penalty"}
     losses |= {"importance_weights_forward", "importance_bound"}
     backward = {n for n in OPERATIONS if n.endswith(("_backward", "_gradient"))}
     assert mutated >= optimizers | losses | backward | {"matmul"}

@@ -32,6 +32,7 @@ MODULES = (
     "losses",
     "gaussian_kl",
     "softmax_cross_entropy",
+    "mixed_loss",
     "reparameterization",
     "sgd",
     "adam",

@@ -109,7 +109,7 @@ def test_resumed_run_is_the_uninterrupted_one(step, backend, tmp_path, monkeypat
     same_run(tmp_path / "whole", tmp_path / "run")
 
 
-@pytest.mark.parametrize("recipe", recipes.RECIPES)
+@pytest.mark.parametrize("recipe", recipes.image_recipes())
 def test_every_recipe_resumes(recipe, tmp_path, monkeypatch):
     options = [recipe, "--backend", "numpy", "--steps", "5", "--batch-size", "120", "--quiet"]
     assert main([*options, "--out", str(tmp_path / "whole")]) == 0

@@ -67,7 +67,7 @@ def check_gradients(model, weights, loss):
 
 # ------------------------------------------------------------------ every recipe
 @every_backend
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", recipes.image_recipes())
 def test_the_gradient_is_the_slope_of_the_loss(name, backend):
     """Along random directions of all weights at once, by central differences in float64."""
     recipe = recipes.make(name)
@@ -90,7 +90,7 @@ def test_the_gradient_is_the_slope_of_the_loss(name, backend):
 
 
 @every_backend
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", recipes.image_recipes())
 def test_bytes_train_as_floats_do(name, backend, monkeypatch):
     """A first layer that multiplies only nonzeros, wherever it may, sees what the others see."""
     images, labels = mnist(60)

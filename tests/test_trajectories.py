@@ -308,7 +308,7 @@ def test_convolutional_recipe_like_torch_in_its_own_batches(name, backend):
 
 # ------------------------------------------------------------------ precision
 @every_backend
-@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("name", recipes.image_recipes())
 def test_float32_follows_float64(name, backend):
     images, labels = mnist(40)
     runs = []

@@ -394,6 +394,29 @@ class Backend(Protocol):
         logits: (N, classes);  labels: int64 (N,).
         """
 
+    # ---------------------------------------------------------------- mixed_loss.py
+    # Samples of C channels at L places: the first `numeric` channels are numbers, the others fall
+    # into groups of these sizes, each one-hot (or all 0 where missing). C = numeric + Σ groups.
+    def mixed_loss(
+        self,
+        y: Array,
+        t: Array,
+        numeric: int,
+        groups: tuple[int, ...],
+        scale: float,
+        *,
+        value: Array,
+        dy: Array | None,
+    ) -> None:
+        """value = scale Σ_{n,l} (½ Σ_{d<numeric} (y - t)² + Σ_g (T logsumexp(y_g) - Σ_{d∈g} t y)),
+        T = Σ_{d∈g} t: normal numbers of variance 1 less ½ log 2π, and words by their logits.
+
+        dy = scale (y - t) of a number, scale (T softmax(y_g) - t) in a group. y, t, dy: (N, C, L).
+        """
+
+    def mixed_output(self, y: Array, numeric: int, groups: tuple[int, ...], *, out: Array) -> None:
+        """out = y of a number, softmax(y_g) in a group. y, out: (N, C, L)."""
+
     # ---------------------------------------------------------------- reparameterization.py
     def reparameterize_forward(
         self, mean: Array, log_var: Array, eps: Array, *, out: Array

@@ -8,6 +8,8 @@ from minae.datasets.dataset import AnomalySet, Dataset
 from minae.datasets.download import download
 from minae.datasets.idx import read_idx
 from minae.datasets.images import ImageSet, load_images
+from minae.datasets.levels import LevelSet, load_levels
+from minae.datasets.melodies import RollSet, load_rolls
 from minae.datasets.records import RecordSet, load_records, read_records
 from minae.datasets.series import SeriesSet, load_series, read_series
 from minae.datasets.table import Table, read_table
@@ -16,12 +18,16 @@ __all__ = [
     "AnomalySet",
     "Dataset",
     "ImageSet",
+    "LevelSet",
     "RecordSet",
+    "RollSet",
     "SeriesSet",
     "Table",
     "download",
     "load_images",
+    "load_levels",
     "load_records",
+    "load_rolls",
     "load_series",
     "read_idx",
     "read_records",

@@ -8,6 +8,9 @@ from minae.models.denoising import DenoisingAutoencoder
 from minae.models.importance import ImportanceWeightedAutoencoder
 from minae.models.model import Model
 from minae.models.penalized import SparseAutoencoder
+from minae.models.records import RecordVAE
+from minae.models.series import SeriesAutoencoder
+from minae.models.super_resolution import SuperResolution
 from minae.models.tied import TiedAutoencoder
 from minae.models.variational import VariationalAutoencoder
 
@@ -19,7 +22,10 @@ __all__ = [
     "DenoisingAutoencoder",
     "ImportanceWeightedAutoencoder",
     "Model",
+    "RecordVAE",
+    "SeriesAutoencoder",
     "SparseAutoencoder",
+    "SuperResolution",
     "TiedAutoencoder",
     "VariationalAutoencoder",
 ]

@@ -39,7 +39,12 @@ class Autoencoder(Model):
     @property
     def code(self) -> int:
         """Numbers in one code."""
-        return int(np.prod(self.encoder.output_shape((1, *self.input_shape))))
+        return int(np.prod(self.code_shape))
+
+    @property
+    def code_shape(self) -> Shape:
+        """Shape of one code as the decoder takes it."""
+        return self.encoder.output_shape((1, *self.input_shape))[1:]
 
     def networks(self) -> dict[str, Layer]:
         return {"encoder": self.encoder, "decoder": self.decoder}
@@ -76,10 +81,9 @@ class Autoencoder(Model):
             raise MinaeError(
                 f"this model decodes codes of shape (M, {self.code}), M >= 1, found {codes.shape}"
             )
-        z_shape = self.encoder.output_shape((1, *self.input_shape))[1:]
         images = []
         for start in range(0, len(codes), CHUNK):
-            chunk = self.ops.asarray(codes[start : start + CHUNK]).reshape(-1, *z_shape)
+            chunk = self.ops.asarray(codes[start : start + CHUNK]).reshape(-1, *self.code_shape)
             cache = self._chunk_cache(len(chunk))
             self.to_pixels(self.decoder.forward(chunk, cache.decoder), cache.x)
             images.append(self.host_pixels(cache))

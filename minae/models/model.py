@@ -30,6 +30,7 @@ class Model:
     input_shape: Shape  # of one sample
     loss: Loss
     pixel_range: tuple[float, float] = (0.0, 1.0)  # what [0, 1] becomes before the first layer
+    bounded: ClassVar[bool] = True  # whether floats given to it must lie in [0, 1]
     classes: int | None = None  # of the labels that the model is conditioned on
     ops: Backend
     parameters: Parameters
@@ -119,7 +120,10 @@ class Model:
         if images.dtype != np.uint8:
             if not np.issubdtype(images.dtype, np.floating):
                 raise MinaeError(f"images are uint8 or float in [0, 1], found {images.dtype}")
-            if not (images.min() >= 0 and images.max() <= 1):
+            if not self.bounded:
+                if not np.isfinite(images).all():
+                    raise MinaeError("samples are finite numbers, found some that are not")
+            elif not (images.min() >= 0 and images.max() <= 1):
                 raise MinaeError(
                     f"float images lie in [0, 1], found {images.min():g} ... {images.max():g}"
                 )
@@ -164,10 +168,7 @@ class Model:
 
     def to_pixels(self, y: Array, out: Array) -> None:
         """The decoder's output as pixels: σ of the logits where the loss is on logits."""
-        rows = (y.shape[0], -1)
-        self.ops.bias_activation_forward(
-            y.reshape(rows), None, self.loss.output_activation, 0.0, out=out.reshape(rows)
-        )
+        self.loss.output(self.ops, y, out=out)
 
     def host_pixels(self, cache: Cache) -> Array:
         """The pixels of a cache on the host, (N, D), brought from pixel_range to [0, 1]."""
@@ -203,5 +204,12 @@ class Model:
         results = [
             self.ops.to_numpy(run(cache)).reshape(where.stop - where.start, -1)
             for where, cache in self.chunks(images, labels)
+        ]
+        return np.concatenate(results)
+
+    def collect_host(self, run: Callable[[Cache], Array], images: npt.ArrayLike) -> Array:
+        """What `run` returns on the host for each chunk, (N, ...), as one array (M, D)."""
+        results = [
+            run(cache).reshape(where.stop - where.start, -1) for where, cache in self.chunks(images)
         ]
         return np.concatenate(results)

@@ -11,7 +11,7 @@ from minae.backends.spec import Array
 from minae.errors import MinaeError
 from minae.layers.layer import Cache, Layer, Shape
 from minae.ledger import ReconstructionLedger
-from minae.losses import BCEWithLogits, Loss
+from minae.losses import BCEWithLogits, Loss, MixedLoss
 from minae.models.model import CHUNK, Model
 
 
@@ -172,7 +172,7 @@ class VariationalAutoencoder(Model):
             self.to_pixels(self.decoder.forward(cache.mean, cache.decoder), cache.x)
             ledger.add(x, self.ops.to_numpy(cache.pixels))
         figures = ledger.figures()
-        if isinstance(self.loss, BCEWithLogits):
+        if isinstance(self.loss, BCEWithLogits | MixedLoss):
             reconstruction, kl = total[0] / samples, total[1] / self.beta / samples
             figures |= {
                 "reconstruction_nats": reconstruction,

@@ -15,12 +15,13 @@ from minae.datasets import Dataset
 from minae.errors import MinaeError
 from minae.recipes.recipe import Recipe
 
-__all__ = ["RECIPES", "Recipe", "loader", "make", "options", "summary"]
+__all__ = ["RECIPES", "Recipe", "image_recipes", "loader", "make", "options", "summary"]
 
 RECIPES = (
     *("vae", "vanilla", "deep", "tanh", "latent", "conv", "cvae"),
     *("overcomplete", "denoising", "contractive", "tied", "pca", "sparse", "dropout", "hinton"),
     *("conv-pool", "conv-denoising", "beta-vae", "iwae"),
+    *("series", "intrusion", "levels", "music", "super-resolution"),
 )
 
 
@@ -51,6 +52,11 @@ def loader(name: str) -> Callable[[Path | None], Dataset] | None:
     """What loads the recipe's data, given a path or None for its own; None if those are images."""
     _function(name)
     return getattr(_module(name), "data", None)
+
+
+def image_recipes() -> tuple[str, ...]:
+    """The recipes whose data are grey images."""
+    return tuple(name for name in RECIPES if loader(name) is None)
 
 
 def _function(name: str) -> Callable[..., Recipe]:

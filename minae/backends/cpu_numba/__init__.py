@@ -40,6 +40,7 @@ from minae.backends.cpu_numba.iwae import (
     importance_weights_forward,
 )
 from minae.backends.cpu_numba.losses import bce, bce_with_logits, l1, mse
+from minae.backends.cpu_numba.mixed_loss import mixed_loss, mixed_output
 from minae.backends.cpu_numba.philox import (
     random_bernoulli,
     random_normal,
@@ -102,6 +103,8 @@ __all__ = [
     "matmul",
     "max_pool2d_backward",
     "max_pool2d_forward",
+    "mixed_loss",
+    "mixed_output",
     "mse",
     "name",
     "one_hot",
