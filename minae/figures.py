@@ -6,7 +6,7 @@ import numpy as np
 
 from minae import plots
 from minae.backends.spec import Array
-from minae.datasets import ImageSet
+from minae.datasets import Dataset, ImageSet
 from minae.layers import Dense
 from minae.layers.layer import Layer
 from minae.ledger import principal_components
@@ -23,15 +23,21 @@ POINTS = 5000  # of a scatter; more hide each other
 SIDE = 15  # of a decoded grid
 
 
-def write_figures(folder: Path, model: Model, data: ImageSet, metrics: Metrics, title: str) -> None:
+def write_figures(folder: Path, model: Model, data: Dataset, metrics: Metrics, title: str) -> None:
     """Write folder/*.png: loss, reconstructions, codes, and whatever else the model can draw."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     plots.loss_curve(
         folder / "loss.png",
         {split: metrics.series(split) for split in ("train", "test")},
         y_label=f"loss ({model.loss.unit})",
         title=title,
     )
+    if isinstance(data, ImageSet):
+        _of_images(folder, model, data, title)
+
+
+def _of_images(folder: Path, model: Model, data: ImageSet, title: str) -> None:
+    """What a model of grey images can draw."""
     if isinstance(model, Autoencoder | VariationalAutoencoder):
         _reconstructions(folder / "reconstructions.png", model, data, title)
         _codes(folder, model, data, title)

@@ -11,7 +11,9 @@ import minae
 from minae.architecture import build, describe
 from minae.backends.spec import Backend
 from minae.errors import MinaeError
+from minae.files import whole_file
 from minae.models.model import Model
+from minae.run import is_unfinished
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:
@@ -23,15 +25,12 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
     from safetensors.numpy import save_file
 
     path = Path(path)
-    unfinished = path.with_name(path.name + ".partial")
     metadata = {"minae": minae.__version__, "architecture": json.dumps(describe(model))}
     try:
-        save_file(model.parameters.to_numpy(), unfinished, metadata=metadata)
-        os.replace(unfinished, path)
+        with whole_file(path) as partial:
+            save_file(model.parameters.to_numpy(), partial, metadata=metadata)
     except (SafetensorError, OSError) as error:
         raise MinaeError(f"the model cannot be written to {path}: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def load(
@@ -49,6 +48,11 @@ def load(
     path = Path(path)
     if path.is_dir():
         path = path / "model.safetensors"
+    if not path.is_file() and is_unfinished(path.parent):
+        raise MinaeError(
+            f"{path.parent} is unfinished; finish it with: "
+            f"python -m minae.train --resume {path.parent}"
+        )
     if not path.is_file():
         raise MinaeError(f"no model at {path}; give a run folder or a model.safetensors file")
     try:

@@ -99,23 +99,41 @@ class Optimizer:
         self.step_count = ops.zeros((1,), np.int64)
         self._one = ops.asarray(np.ones(1), np.int64)
         self.current_lr = ops.zeros((1,), np.float64)
+        self._sent_lr: float | None = None
         self.norm = ops.zeros((1,), np.float64)
         self.state = {
             name: ops.zeros(parameters.values.shape, parameters.dtype)
             for name in self.state_names()
         }
 
+    def resume(self, steps: int) -> None:
+        """Go on after so many steps, whose state the caller has put back."""
+        self.steps_done = steps
+        self.step_count[:] = steps
+
     def state_names(self) -> tuple[str, ...]:
         """Names of the flat vectors that the rule keeps."""
         return ()
 
     def step(self) -> None:
+        """Update the parameters from their gradients."""
+        self.begin_step()
+        self.apply()
+
+    def begin_step(self) -> None:
+        """What the host does for a step: it counts, and sends a learning rate that is a new one."""
+        lr = self.lr * self.schedule(self.steps_done)
+        if lr != self._sent_lr:
+            ops, self._sent_lr = self.parameters.ops, lr
+            ops.copy(ops.asarray(np.array([lr])), out=self.current_lr)
+        self.steps_done += 1
+
+    def apply(self) -> None:
+        """What the device does for a step, from arrays alone, so that it can be recorded."""
         ops = self.parameters.ops
-        self.current_lr[:] = self.lr * self.schedule(self.steps_done)
         if self.max_norm is not None:
             ops.clip_by_norm(self.parameters.gradients, self.max_norm, norm=self.norm)
         self.update(ops, self.parameters.values, self.parameters.gradients)
-        self.steps_done += 1
         ops.add(self.step_count, self._one, out=self.step_count)
 
     def update(self, ops: Backend, w: Array, dw: Array) -> None:

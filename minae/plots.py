@@ -5,7 +5,6 @@ overwrites `path` only once the whole picture is written, and leaves nothing els
 Matplotlib is imported when the first picture is drawn; its global (pyplot) state is not touched.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minae.backends.spec import Array, Pair
+from minae.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -303,9 +303,5 @@ def _figure(path: Path, width: float, height: float) -> Iterator["Figure"]:
 
     figure = Figure(figsize=(width, height))
     yield figure
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with whole_file(path) as partial:
         figure.savefig(partial, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

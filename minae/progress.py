@@ -16,7 +16,7 @@ class Progress:
     """A context manager around the training loop."""
 
     def __init__(self, steps: int, unit: str, *, quiet: bool) -> None:
-        self.steps, self.unit = steps, unit
+        self.steps, self.unit, self.first = steps, unit, 0
         self.terminal = sys.stderr.isatty() and not quiet
         self.plain = not self.terminal and not quiet
         self.begin = self.last_line = self.last_look = time.perf_counter()
@@ -39,11 +39,16 @@ class Progress:
     ) -> None:
         self.bar.close()
 
+    def begin_at(self, step: int) -> None:
+        """Where a training begins that goes on with an earlier one."""
+        self.first = step
+        self.bar.update(step)
+
     def step(self, training: Training) -> None:
         """After each step; looks at the loss (which may wait for a device) a few times a second."""
         self.bar.update()
-        if training.optimizer.steps_done == 1:
-            self.bar.set_description("epoch 1")
+        if training.optimizer.steps_done == self.first + 1:
+            self.bar.set_description(f"epoch {training.epoch + 1}")
         now = time.perf_counter()
         if now - self.last_look < REFRESH:
             return
@@ -66,7 +71,7 @@ class Progress:
         if not self.plain or (now - self.last_line < LINES and step < self.steps):
             return
         self.last_line = now
-        left = (now - self.begin) / step * (self.steps - step)
+        left = (now - self.begin) / (step - self.first) * (self.steps - step)
         print(
             f"epoch {epoch}, step {step:,}/{self.steps:,}: loss {train:.5g} train, {test:.5g} test "
             f"({self.unit}), {rate:,.0f} samples/s, {left:.0f} s left",

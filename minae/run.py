@@ -1,8 +1,8 @@
-"""The run folder: built beside its place under another name, moved there when it is whole."""
+"""The run folder: there from the start of a run, each file in it whole; unfinished while it holds
+checkpoint.safetensors, from which `python -m minae.train --resume` goes on."""
 
 import csv
 import json
-import os
 import platform
 import shutil
 from collections.abc import Iterator
@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import minae
-from minae.errors import MinaeError
+from minae.errors import Diverged, MinaeError
+from minae.files import whole_file
+
+CHECKPOINT = "checkpoint.safetensors"
 
 COLUMNS = (
     "epoch",
@@ -52,7 +55,7 @@ class Metrics:
         return [row["epoch"] for row in rows], [row["loss"] for row in rows]
 
     def write(self, path: Path) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -69,36 +72,45 @@ def default_folder(recipe: str) -> Path:
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write to, which becomes `folder` at the end; on any error it is removed.
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make `folder` and what is missing above it, to be filled by a run.
 
-    Raises MinaeError if `folder` holds something already or cannot be written.
+    On an error it is removed again, unless it holds a checkpoint that the run can go on from. After
+    Diverged it could not: it would diverge again. Raises MinaeError if `folder` holds something
+    already or cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise MinaeError(f"{folder} exists already; name another with --out or remove it")
+        raise MinaeError(
+            f"{folder} exists already; name another with --out or remove it"
+            + (f", or go on with --resume {folder}" if is_unfinished(folder) else "")
+        )
     missing = [parent for parent in folder.parents if not parent.exists()]
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        try:
-            unfinished.mkdir(parents=True)
-        except OSError as error:
-            raise MinaeError(
-                f"cannot write to {folder} ({error.strerror}); name another folder with --out"
-            ) from error
-        yield unfinished
-        if folder.is_dir():
-            folder.rmdir()
-        unfinished.rename(folder)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        for parent in missing:  # innermost first; only those made here, and only if empty
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MinaeError(
+            f"cannot write to {folder} ({error.strerror}); name another folder with --out"
+        ) from error
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, Diverged) or not is_unfinished(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            for parent in missing:  # innermost first; only those made here, and only if empty
+                if parent.is_dir() and not any(parent.iterdir()):
+                    parent.rmdir()
         raise
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Whether a training run in this folder has still to be finished."""
+    return (folder / CHECKPOINT).is_file()
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    """Write the file, whole or not at all."""
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def versions() -> dict[str, str]:

@@ -37,7 +37,7 @@ class Threads:
         if wanted is not None and wanted > cores():
             raise MinaeError(f"{wanted} threads are more than the {cores()} cores of this machine")
         self.ops = ops
-        self.adapts = wanted is None and cores() > 1
+        self.adapts = wanted is None and cores() > 1 and ops.name != "cupy"
         self.count = wanted or cores()
         self._seconds, self._steps, self._fastest = 0.0, 0, float("inf")
         ops.set_threads(self.count)

@@ -1,12 +1,14 @@
 """The training loop: order of the samples, one step, averages over an epoch."""
 
+from functools import partial
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
 from minae import random
 from minae.backends.spec import Array
-from minae.errors import MinaeError
+from minae.errors import Diverged, MinaeError
 from minae.layers.layer import Cache, SparseInput
 from minae.models.model import Model
 from minae.optim import Optimizer
@@ -45,6 +47,7 @@ class Training:
         self.epoch, self._start = 0, 0
         self._caches: dict[int, Cache] = {}
         self._order = self._new_order()
+        self._zero = model.ops.zeros((1,), np.float64)
         optimizer.bind(model.parameters)
 
     @property
@@ -63,22 +66,32 @@ class Training:
             self._order = self._new_order()
         stop = min(self._start + self.batch_size, self.samples)
         cache = self._cache(stop - self._start)
-        self.model.load(self.images, self.labels, self._order[self._start : stop], cache)
-        self.model.forward(cache)
-        self.model.backward(cache)
-        self.optimizer.step()
-        for name, value in cache.values.items():
-            self.model.ops.add(cache.totals[name], value, out=cache.totals[name])
+        self.model.ops.copy(self._order[self._start : stop], out=cache.batch.rows)
+        self.optimizer.begin_step()
+        if cache.replay is None:
+            self._compute(cache)  # makes scratch space and kernels for what is then recorded
+            cache.replay = self.model.ops.record(partial(self._compute, cache))
+        else:
+            cache.replay()
         cache.batches += 1
         self._start = stop
         self.last = cache
         return cache
 
+    def _compute(self, cache: Cache) -> None:
+        """What the device does for the batch of cache.batch.rows: a GPU records and replays it."""
+        self.model.gather(self.images, self.labels, cache)
+        self.model.forward(cache)
+        self.model.backward(cache)
+        self.optimizer.apply()
+        for name, value in cache.values.items():
+            self.model.ops.add(cache.totals[name], value, out=cache.totals[name])
+
     def loss(self) -> float:
-        """The last batch's loss, in the loss's unit. Raises MinaeError if it is not finite."""
+        """The last batch's loss, in the loss's unit. Raises Diverged if it is not finite."""
         value = float(self.model.ops.to_numpy(self.last.values["loss"])[0])
         if not isfinite(value):
-            raise MinaeError(
+            raise Diverged(
                 f"the loss became {value} by step {self.optimizer.steps_done}; "
                 f"try a smaller --lr than {self.optimizer.lr:g}, or --dtype float64"
             )
@@ -92,9 +105,49 @@ class Training:
             weight = self.model.loss.batch_weight(len(cache.pixels)) / max(samples, 1)
             for name, total in cache.totals.items():
                 means[name] += weight * float(self.model.ops.to_numpy(total)[0])
-                total[:] = 0.0
+                self.model.ops.copy(self._zero, out=total)
             cache.batches = 0
         return means
+
+    def state(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Host arrays and plain numbers from which `restore` goes on as if never stopped."""
+        ops, optimizer = self.model.ops, self.optimizer
+        weights = self.model.parameters.to_numpy()
+        arrays = {f"weights.{path}": values for path, values in weights.items()}
+        arrays |= {f"optimizer.{name}": ops.to_numpy(v) for name, v in optimizer.state.items()}
+        sums = {
+            size: {
+                "batches": cache.batches,
+                "totals": {n: float(ops.to_numpy(t)[0]) for n, t in cache.totals.items()},
+            }
+            for size, cache in self._caches.items()
+        }
+        steps = optimizer.steps_done
+        return arrays, {"steps": steps, "epoch": self.epoch, "start": self._start, "sums": sums}
+
+    def restore(self, arrays: dict[str, Array], numbers: dict[str, Any]) -> None:
+        """Take on what `state` gave. Raises MinaeError if it is that of another model."""
+        ops, optimizer = self.model.ops, self.optimizer
+        wanted = {f"weights.{path}" for path in self.model.parameters.to_numpy()}
+        wanted |= {f"optimizer.{name}" for name in optimizer.state}
+        if arrays.keys() != wanted:
+            odd = ", ".join(sorted(arrays.keys() ^ wanted))
+            raise MinaeError(f"the checkpoint is that of another model or optimizer: {odd}")
+        for name, values in arrays.items():
+            kind, _, path = name.partition(".")
+            if kind == "weights":
+                self.model.parameters.assign(path, values)
+            else:
+                state = optimizer.state[path]
+                ops.copy(ops.asarray(values, state.dtype), out=state)
+        optimizer.resume(numbers["steps"])
+        self.epoch, self._start = numbers["epoch"], numbers["start"]
+        self._order = self._new_order()
+        for size, sums in numbers["sums"].items():
+            cache = self._cache(int(size))
+            cache.batches = sums["batches"]
+            for name, total in sums["totals"].items():
+                cache.totals[name][:] = total
 
     def _scaled(self, value: float, cache: Cache) -> float:
         n = len(cache.pixels)
@@ -119,6 +172,7 @@ class Training:
                 name: self.model.ops.zeros((1,), np.float64) for name in self.model.parts
             }
             cache.batches = 0
+            cache.replay = None
             self._caches[samples] = cache
         return self._caches[samples]
 

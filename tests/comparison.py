@@ -38,7 +38,6 @@ ref = SimpleNamespace(  # the functions of reference/ that bear the names of ope
         if name in OPERATIONS
     }
 )
-BACKENDS = ("numpy", "numba")
 DTYPES = (np.float32, np.float64)
 SEEDS = range(16)  # of the calls that are always made
 SIZES = (1, 2, 3, 31, 32, 33, 257)

@@ -1,8 +1,8 @@
 """What the tests of the operations share: the backends, one at a time."""
 
+import gpu
 import pytest
 import torch
-from comparison import BACKENDS
 
 import minae
 
@@ -11,7 +11,20 @@ torch.set_num_threads(1)
 minae.get_backend("numpy").set_threads(1)
 
 
-@pytest.fixture(scope="session", params=BACKENDS)
+@pytest.fixture(scope="session", params=gpu.ALL_BACKENDS)
 def ops(request):
-    """A backend; every test that takes it runs once with each."""
+    """A backend that takes NumPy arrays; every test that takes it runs once with each."""
+    backend = gpu.get_backend(request.param)
+    return gpu.OnHost(backend) if request.param == "cupy" else backend
+
+
+@pytest.fixture(scope="session", params=gpu.CPU_BACKENDS)
+def cpu(request):
+    """A backend whose arrays are NumPy's."""
     return minae.get_backend(request.param)
+
+
+@pytest.fixture(scope="session", params=gpu.ALL_BACKENDS)
+def package(request):
+    """A backend as the package that it is."""
+    return gpu.get_backend(request.param)

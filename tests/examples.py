@@ -3,11 +3,12 @@
 from functools import cache
 from math import prod
 
+import gpu
 import numpy as np
+from gpu import get_backend
 
 import minae
 from minae import layers
-from minae.backends import get_backend
 from minae.layers import (
     Activation,
     AvgPool2d,
@@ -35,7 +36,7 @@ from minae.losses import BCEWithLogits
 from minae.models import Autoencoder
 from minae.parameters import Parameters
 
-BACKENDS = ("numpy", "numba")
+BACKENDS = gpu.BACKENDS
 DTYPES = ("float64", "float32")
 CLASSES = 3
 
@@ -128,12 +129,23 @@ def new_batch(parameters, samples, classes=None, *, seed=0, training=True):
 
 def on_device(ops, host, dtype, *, contiguous=True):
     """The host array on the device, if asked every second element of a larger array."""
-    x = ops.asarray(host, dtype)
+    x = ops.asarray(host.astype(dtype))
     if contiguous:
-        return ops.asarray(x.copy())
+        return x
     strided = ops.empty((*host.shape[:-1], 2 * host.shape[-1]), dtype)[..., ::2]
     ops.copy(x, out=strided)
     return strided
+
+
+def fill(ops, array, value):
+    """array = value everywhere."""
+    ops.copy(ops.asarray(np.full(array.shape, value, array.dtype)), out=array)
+
+
+def shares_memory(a, b):
+    """Whether two C-contiguous arrays, NumPy's or CuPy's, overlap."""
+    begin_a, begin_b = (x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr for x in (a, b))
+    return begin_a < begin_b + b.nbytes and begin_b < begin_a + a.nbytes
 
 
 def public_layers():

@@ -4,6 +4,7 @@ import ast
 import importlib.machinery
 import inspect
 import pathlib
+import re
 import subprocess
 import sys
 import types
@@ -12,6 +13,7 @@ import pytest
 
 import minae
 from minae.backends.spec import OPERATIONS, Backend
+from minae.train import main
 
 ROOT = pathlib.Path(minae.__file__).parents[1]
 HEAVY = {"numba", "cupy", "torch", "matplotlib"}
@@ -19,19 +21,19 @@ HEAVY = {"numba", "cupy", "torch", "matplotlib"}
 
 # ------------------------------------------------------------ signatures
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_signature_is_that_of_the_contract(ops, name):
+def test_signature_is_that_of_the_contract(package, name):
     """Names, order, kinds, defaults and annotations."""
     wanted = inspect.signature(getattr(Backend, name))
     wanted = wanted.replace(parameters=list(wanted.parameters.values())[1:])  # without self
-    assert inspect.signature(getattr(ops, name)) == wanted
+    assert inspect.signature(getattr(package, name)) == wanted
 
 
-def test_a_backend_exports_the_operations_and_its_name_and_nothing_else(ops):
+def test_a_backend_exports_the_operations_and_its_name_and_nothing_else(package):
     exported = {*OPERATIONS, "name"}
-    public = {n for n, x in vars(ops).items() if n[0] != "_" and not inspect.ismodule(x)}
-    assert set(ops.__all__) == exported
+    public = {n for n, x in vars(package).items() if n[0] != "_" and not inspect.ismodule(x)}
+    assert set(package.__all__) == exported
     assert public == exported
-    assert ops.name == ops.__name__.rpartition("_")[2]
+    assert package.name == package.__name__.rpartition("_")[2]
 
 
 # ------------------------------------------------------------ imports
@@ -68,33 +70,80 @@ def test_unknown_backend():
         minae.get_backend("cuda")
 
 
-def fake_cupy(devices):
-    """A module that stands in for CuPy; `devices` says how many GPUs there are, or raises."""
+def raising(message):
+    def function(*_):
+        raise RuntimeError(message)
+
+    return function
+
+
+def fake_cupy(built=12090, driver=12080, devices=lambda: 1, nvrtc=lambda: (12, 9)):
+    """A module that stands in for CuPy: the CUDA it is built for, the driver's, the GPUs."""
     cupy = types.ModuleType("cupy")
     cupy.__spec__ = importlib.machinery.ModuleSpec("cupy", None)
-    cupy.cuda = types.SimpleNamespace(runtime=types.SimpleNamespace(getDeviceCount=devices))
+    runtime = types.SimpleNamespace(
+        runtimeGetVersion=built if callable(built) else lambda: built,
+        driverGetVersion=lambda: driver,
+        getDeviceCount=devices,
+    )
+    compiler = types.SimpleNamespace(getVersion=nvrtc)
+    cupy.cuda = types.SimpleNamespace(runtime=runtime, nvrtc=compiler)
     return cupy
 
 
-def no_driver():
-    raise RuntimeError("cudaErrorInsufficientDriver: the driver is too old\nmore lines")
+PROBLEMS = {
+    "without CuPy": (None, r"CuPy is not installed: pip install 'minae\[cuda12\]'"),
+    "CuPy broken": (
+        fake_cupy(built=raising("libcudart.so.12: cannot open\nmore")),
+        r"CuPy does not load \(libcudart.so.12: cannot open\); .*pip install 'minae\[cuda12\]'",
+    ),
+    "without a driver": (fake_cupy(driver=0), "no NVIDIA driver was found; install one"),
+    "driver too old": (
+        fake_cupy(built=13000, driver=12040),
+        r"CuPy is built for CUDA 13, but the driver goes up to CUDA 12\.4: .*minae\[cuda12\]",
+    ),
+    "without a GPU": (
+        fake_cupy(devices=lambda: 0),
+        "no NVIDIA GPU was found; use --backend numba",
+    ),
+    "GPU that fails": (
+        fake_cupy(devices=raising("cudaErrorECCUncorrectable: uncorrectable\nmore")),
+        r"no usable GPU \(cudaErrorECCUncorrectable: uncorrectable\); use --backend numba",
+    ),
+    "without NVRTC": (
+        fake_cupy(nvrtc=raising("libnvrtc.so.12 not found")),
+        r"NVRTC, CUDA's compiler, is missing \(libnvrtc.*\): pip install 'minae\[cuda12\]'",
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    ("cupy", "remedy"),
-    [
-        (None, r"CuPy is not installed: pip install 'minae\[cuda12\]'"),
-        (fake_cupy(lambda: 0), "no NVIDIA GPU was found; use --backend numba"),
-        (fake_cupy(no_driver), "cudaErrorInsufficientDriver.*too old.*use --backend numba"),
-    ],
-    ids=["without CuPy", "without a GPU", "without a driver"],
-)
-def test_cupy_that_cannot_run(monkeypatch, cupy, remedy):
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_cupy_that_cannot_run(monkeypatch, problem):
+    cupy, remedy = PROBLEMS[problem]
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     with pytest.raises(minae.MinaeError, match=remedy) as error:
         minae.get_backend("cupy")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("devices", [0, 1])
+def test_auto_is_silent_only_where_there_is_no_gpu(monkeypatch, capsys, problem, devices):
+    monkeypatch.setitem(sys.modules, "cupy", PROBLEMS[problem][0])
+    monkeypatch.setattr(minae.backends, "_devices", lambda: devices)
     assert minae.get_backend("auto").name == "numba"
+    said = capsys.readouterr().err
+    assert bool(said) == bool(devices) and said.count("\n") == devices
+    if devices:
+        assert re.search(PROBLEMS[problem][1], said)
+
+
+def test_the_command_says_in_one_sentence_why_there_is_no_gpu(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert main(["--backend", "cupy"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("minae: backend 'cupy' cannot run here: CuPy is not installed")
+    assert said.count("\n") == 1
 
 
 def test_without_numba(monkeypatch):

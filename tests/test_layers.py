@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from gpu import ALL_BACKENDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,15 +39,16 @@ from minae.layers import (
 )
 from minae.parameters import Parameters
 from tests.examples import (
-    BACKENDS,
     CLASSES,
     DTYPES,
     EXAMPLES,
     bind,
     classes_of,
+    fill,
     new_batch,
     on_device,
     public_layers,
+    shares_memory,
     walk,
 )
 from tests.torch_layers import Judge, tensor
@@ -54,7 +56,7 @@ from tests.torch_layers import Judge, tensor
 MARGIN = 1e-5  # least distance of an input from a kink
 BLOCK_EDGES = (1, 31, 32, 33, 257)
 
-every_backend = pytest.mark.parametrize("backend", BACKENDS)
+every_backend = pytest.mark.parametrize("backend", ALL_BACKENDS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_example = pytest.mark.parametrize("name", EXAMPLES)
 
@@ -120,7 +122,7 @@ class Comparison:
         ops, gradients = self.ops, self.parameters.gradient_views
         for one in self.passes:
             dy = ops.to_numpy(one.dy)
-            self.parameters.gradients[:] = np.nan
+            fill(ops, self.parameters.gradients, np.nan)
             dx = self.layer.backward(one.dy, one.cache)
             wanted = torch.autograd.grad(
                 one.y_tensor,
@@ -140,7 +142,7 @@ class Comparison:
         for path, gradient in self.parameters.gradient_views.items():
             arrays |= {f"d {path}": gradient, path: self.parameters.views[path]}
         for a, b in combinations(arrays, 2):
-            shared = np.shares_memory(arrays[a], arrays[b])
+            shared = shares_memory(arrays[a], arrays[b])
             assert shared == (views and (a, b) in {("x", "y"), ("dy", "dx")}), (a, b)
 
     def close(self, name, found, wanted):
@@ -220,7 +222,7 @@ def test_without_dx_the_weights_still_have_their_gradients(name, backend):
         cache = layer.new_cache(x_shape, batch, needs_dx=needs_dx)
         dy = on_device(ops, np.random.default_rng(1).normal(size=cache.y_shape), "float64")
         layer.forward(x, cache)
-        parameters.gradients[:] = 0.0
+        fill(ops, parameters.gradients, 0)
         dx = layer.backward(dy, cache)
         assert (dx is not None) == needs_dx
         gradients.append(ops.to_numpy(parameters.gradients))
@@ -442,7 +444,8 @@ def test_running_statistics_over_several_batches(kind, judge, x_shape, backend):
     cache = layer.new_cache(samples, new_batch(parameters, 2, training=False))
     y = ops.to_numpy(layer.forward(on_device(ops, x, "float64"), cache))
     np.testing.assert_allclose(y, wanted(torch.from_numpy(x)).detach(), rtol=1e-10, atol=1e-12)
-    np.testing.assert_array_equal((layer.running_mean, layer.running_var), before)
+    after = ops.to_numpy(layer.running_mean), ops.to_numpy(layer.running_var)
+    np.testing.assert_array_equal(after, before)
 
 
 def dropped(backend, *, p=0.3, number=0, step=0, rows=(0, 1, 2), seed=5, columns=1000):
@@ -477,11 +480,12 @@ def test_dropout_outside_training_is_the_identity(backend):
     ops, rng = parameters.ops, np.random.default_rng(0)
     cache = layer.new_cache((4, 5), new_batch(parameters, 4, training=False))
     x, dy = rng.normal(size=(2, 4, 5))
-    np.testing.assert_array_equal(layer.forward(on_device(ops, x, "float64"), cache), x)
+    y = layer.forward(on_device(ops, x, "float64"), cache)
+    np.testing.assert_array_equal(ops.to_numpy(y), x)
     upstream = on_device(ops, dy, "float64")
     dx = layer.backward(upstream, cache)
     np.testing.assert_array_equal(ops.to_numpy(dx), dy)
-    assert not np.shares_memory(dx, upstream)
+    assert not shares_memory(dx, upstream)
 
 
 # ------------------------------------------------------------------ what is refused, and how

@@ -172,13 +172,13 @@ def with_number(call, place, i, number):
 # ------------------------------------------------------------ memory
 @of_each_operation
 @of_each_dtype
-def test_a_second_call_allocates_nothing(ops, name, dtype):
+def test_a_second_call_allocates_nothing(cpu, name, dtype):
     """Less than 4 KiB, of Python objects, where the arrays are of about 1 MB."""
     for seed in range(7 if "activation" in name else 4):
         draw = Draw(dtype, seed, layouts=("contiguous", "transposed"), large=True)
         call = CASES[name](draw)
         arguments, keywords = comparison.filled(name, call, clone(comparison.arrays_of(name, call)))
-        operation = getattr(ops, name)
+        operation = getattr(cpu, name)
         operation(*arguments, **keywords)
         tracemalloc.start()
         try:
@@ -337,6 +337,20 @@ def check_device_name(ops):
     assert isinstance(ops.device_name(), str) and ops.device_name().strip()
 
 
+def check_record(ops):
+    """What was recorded is done each time it is asked for."""
+    total, one = ops.zeros((1,), np.float64), ops.asarray(np.ones(1))
+
+    def run():
+        ops.add(total, one, out=total)
+
+    run()
+    replay = ops.record(run)
+    for done in (2, 3):
+        replay()
+        assert ops.to_numpy(total)[0] == done
+
+
 RETURNING = {
     "empty": check_empty,
     "zeros": check_zeros,
@@ -344,13 +358,14 @@ RETURNING = {
     "to_numpy": check_to_numpy,
     "set_threads": check_set_threads,
     "device_name": check_device_name,
+    "record": check_record,
     "sparse_pays": check_sparse_pays,
 }
 
 
 @pytest.mark.parametrize("name", RETURNING)
-def test_operation_that_returns_something(ops, name):
-    RETURNING[name](ops)
+def test_operation_that_returns_something(cpu, name):
+    RETURNING[name](cpu)
 
 
 def test_every_operation_is_tested():

@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -223,35 +220,6 @@ def test_a_reader_that_goes_away_gets_no_traceback():
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 1
-
-
-def test_command_line_and_interrupt(tmp_path):
-    """As a process: exit code 130 on Ctrl-C, one sentence, nothing left behind."""
-    command = [sys.executable, "-m", "minae.train", "vanilla", "--backend", "numpy"]
-    environment = os.environ | {"PYTHONPATH": str(Path(minae.__file__).parents[1])}
-    process = subprocess.Popen(
-        [*command, "--epochs", "10000", "--threads", "1"],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # a shell starts background jobs with Ctrl-C ignored, and what they start inherits that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    for _ in range(600):  # until the unfinished run folder is there
-        if any((tmp_path / "runs").glob(".*.partial")):
-            break
-        time.sleep(0.05)
-    time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
-    try:
-        _, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert err == "minae: interrupted; nothing was written\n"
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow

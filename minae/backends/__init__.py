@@ -1,7 +1,9 @@
 """Backends by name. Nothing of a backend's library is imported until that backend is asked for."""
 
+import ctypes
 import importlib
 import importlib.util
+import sys
 from typing import cast
 
 from minae.backends.spec import Backend
@@ -16,6 +18,8 @@ PACKAGES = {
 
 def get_backend(name: str = "auto") -> Backend:
     """The backend of this name; "auto" takes cupy when a GPU is there, then numba, then numpy.
+
+    "auto" is silent where there is no GPU, and says why on stderr where one cannot be used.
 
     Raises MinaeError when the name is unknown or what the backend needs is missing.
     """
@@ -33,9 +37,24 @@ def get_backend(name: str = "auto") -> Backend:
 
 
 def _best() -> str:
-    if importlib.util.find_spec(PACKAGES["cupy"]) and _gpu_problem() is None:
+    problem = _gpu_problem()
+    if problem is None:
         return "cupy"
+    if _devices() > 0:
+        print(f"minae: a GPU is there but cannot be used: {problem}", file=sys.stderr)
     return "numba" if importlib.util.find_spec("numba") else "numpy"
+
+
+def _devices() -> int:
+    """GPUs that the NVIDIA driver knows, 0 without a driver; needs no CuPy."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
 
 
 def _gpu_problem() -> str | None:
@@ -45,15 +64,42 @@ def _gpu_problem() -> str | None:
     try:
         import cupy
 
-        devices = cupy.cuda.runtime.getDeviceCount()
-    except Exception as error:  # CuPy raises many kinds: a missing driver, library, or device
-        return f"CuPy finds no usable GPU ({str(error).splitlines()[0]}); use --backend numba"
-    return None if devices else "no NVIDIA GPU was found; use --backend numba"
+        runtime = cupy.cuda.runtime
+        built, driver = runtime.runtimeGetVersion(), runtime.driverGetVersion()
+    except Exception as error:  # CuPy raises many kinds where a library is missing
+        return f"CuPy does not load ({_first_line(error)}); install it anew: {_install(12)}"
+    if driver == 0:
+        return "no NVIDIA driver was found; install one, or use --backend numba"
+    if driver // 1000 < built // 1000:
+        return (
+            f"CuPy is built for CUDA {built // 1000}, but the driver goes up to CUDA "
+            f"{driver // 1000}.{driver % 1000 // 10}: update the driver, or pip uninstall "
+            f"cupy-cuda{built // 1000}x and {_install(driver // 1000)}"
+        )
+    try:
+        devices = runtime.getDeviceCount()
+    except Exception as error:
+        return f"CuPy finds no usable GPU ({_first_line(error)}); use --backend numba"
+    if devices == 0:
+        return "no NVIDIA GPU was found; use --backend numba"
+    try:
+        cupy.cuda.nvrtc.getVersion()
+    except Exception as error:
+        return (
+            f"NVRTC, CUDA's compiler, is missing ({_first_line(error)}): {_install(built // 1000)}"
+        )
+    return None
+
+
+def _install(cuda: int) -> str:
+    return f"pip install 'minae[cuda{cuda}]'"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _require_gpu() -> None:
     problem = _gpu_problem()
-    if problem is None and importlib.util.find_spec(PACKAGES["cupy"]) is None:
-        problem = "this version of minae has none yet; use --backend numba"
     if problem is not None:
         raise MinaeError(f"backend 'cupy' cannot run here: {problem}")

@@ -36,3 +36,7 @@ class Scratch(threading.local):
             view = buffer[: count * dtype.itemsize].view(dtype).reshape(shape)
             self._views[key] = view
         return view
+
+    def buffers(self) -> tuple[Array, ...]:
+        """The memory in use: held by a recorded step, it outlives a slot that grows."""
+        return tuple(self._buffers.values())

@@ -20,6 +20,7 @@ S stride, P padding, L = OH·OW output positions, G groups, Z latent size. `dy` 
 gradient with respect to `y`.
 """
 
+from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 import numpy.typing as npt
@@ -59,6 +60,14 @@ class Backend(Protocol):
 
     def device_name(self) -> str:
         """What the arrays live on, in words: the processor or card."""
+
+    def record(self, run: Callable[[], None]) -> Callable[[], None]:
+        """A function that does again what `run()` did, with the same arrays: run itself on a CPU.
+
+        On a GPU it replays a CUDA graph, in which numbers and arrays are those of the recording:
+        what changes from step to step must lie in arrays. `run` has been called once before, so
+        that scratch space and kernels are there; it must not wait for the device (`to_numpy`).
+        """
 
     # ---------------------------------------------------------------- dense.py
     def matmul(

@@ -1,4 +1,5 @@
-"""Image sets: MNIST in the box, or any folder of four IDX files (Fashion-MNIST, KMNIST, EMNIST).
+"""Image sets: MNIST in the box, any folder of four IDX files (Fashion-MNIST, KMNIST, EMNIST), or
+NumPy arrays (minae.datasets.arrays).
 
 A folder holds the images and labels of a training and a test part under their published names,
 
@@ -14,10 +15,13 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from minae.backends.spec import Array, Pair
+from minae.datasets.arrays import holds_arrays, read_image_arrays
+from minae.datasets.dataset import Dataset
 from minae.datasets.idx import read_idx
 from minae.errors import MinaeError
 
@@ -36,20 +40,20 @@ FILE_NAME = re.compile(
 
 
 @dataclass(frozen=True, eq=False)
-class ImageSet:
-    """Grey images and labels. Pixels stay bytes in memory: `Backend.gather` scales a batch."""
+class ImageSet(Dataset):
+    """Grey images, uint8 (M, H·W); 0 is background, 255 full ink. Pixels stay bytes in memory:
+    `Backend.gather` scales a batch."""
 
-    name: str
-    train_images: Array  # uint8 (M, H·W), C-contiguous; 0 is background, 255 full ink
-    train_labels: Array  # int64 (M,)
-    test_images: Array  # as train_images, of the test part
-    test_labels: Array
     image_shape: Pair  # (H, W)
     classes: int  # largest label + 1
 
+    @property
+    def dimensions(self) -> dict[str, Any]:
+        return {"classes": self.classes}
+
 
 def load_images(folder: Path | None = None, image_shape: Pair = (28, 28)) -> ImageSet:
-    """The image set in a folder; without one the MNIST in the box, checked by its SHA-256.
+    """The image set in a folder or file; without one the MNIST in the box, checked by its SHA-256.
 
     Where a file lies there in several spellings, the first in alphabetical order is read: plain
     before gzipped.
@@ -58,6 +62,12 @@ def load_images(folder: Path | None = None, image_shape: Pair = (28, 28)) -> Ima
     the choice open, if a file is damaged (see `read_idx`), if images and labels differ in number,
     if there are none, or if the images are not of `image_shape`.
     """
+    if folder is not None and holds_arrays(folder):
+        train_images, train_labels, test_images, test_labels = read_image_arrays(
+            folder, image_shape
+        )
+        name = folder.resolve().stem
+        return _image_set(name, train_images, train_labels, test_images, test_labels, image_shape)
     files: list[Traversable]
     sums: list[str | None]
     if folder is None:
@@ -70,6 +80,17 @@ def load_images(folder: Path | None = None, image_shape: Pair = (28, 28)) -> Ima
         sums = [None] * 4
     train_images, train_labels = _read_part(files[0], files[1], sums[0], sums[1], image_shape)
     test_images, test_labels = _read_part(files[2], files[3], sums[2], sums[3], image_shape)
+    return _image_set(name, train_images, train_labels, test_images, test_labels, image_shape)
+
+
+def _image_set(
+    name: str,
+    train_images: Array,
+    train_labels: Array,
+    test_images: Array,
+    test_labels: Array,
+    image_shape: Pair,
+) -> ImageSet:
     return ImageSet(
         name=name,
         train_images=train_images,

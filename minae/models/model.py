@@ -78,8 +78,12 @@ class Model:
         images and labels as `device_images` and `device_labels` give them; rows: int64 (N,) on the
         device.
         """
+        self.ops.copy(rows, out=cache.batch.rows)
+        self.gather(images, labels, cache)
+
+    def gather(self, images: Array, labels: Array | None, cache: Cache) -> None:
+        """Fill the cache with the samples of its own rows; see `load`."""
         ops = self.ops
-        ops.copy(rows, out=cache.batch.rows)
         ops.gather(images, cache.batch.rows, *self.scaling(images), out=cache.pixels)
         if labels is not None:
             ops.take(labels, cache.batch.rows, out=cache.labels)

@@ -144,8 +144,8 @@ class TiedAutoencoder(Autoencoder):
         """None where the mean is taken off: hardly a pixel is then 0."""
         return None if self.centred else super().nonzeros(images)
 
-    def load(self, images: Array, labels: Array | None, rows: Array, cache: Cache) -> None:
-        super().load(images, labels, rows, cache)
+    def gather(self, images: Array, labels: Array | None, cache: Cache) -> None:
+        super().gather(images, labels, cache)
         if self.centre is not None:
             x = cache.pixels
             self.ops.bias_activation_forward(x, self.centre.shift, "identity", 0.0, out=x)

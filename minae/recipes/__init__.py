@@ -1,15 +1,21 @@
-"""The recipes by name. Each module holds one function, `recipe(...)`, with its options."""
+"""The recipes by name. Each module holds one function, `recipe(...)`, with its options.
+
+A recipe whose data are no grey images holds a second one, `data(path)`, which loads them; what
+their `dimensions` name reaches the options of that name.
+"""
 
 import importlib
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from minae.datasets import Dataset
 from minae.errors import MinaeError
 from minae.recipes.recipe import Recipe
 
-__all__ = ["RECIPES", "Recipe", "make", "options", "summary"]
+__all__ = ["RECIPES", "Recipe", "loader", "make", "options", "summary"]
 
 RECIPES = (
     *("vae", "vanilla", "deep", "tanh", "latent", "conv", "cvae"),
@@ -39,6 +45,12 @@ def options(name: str) -> tuple[str, ...]:
 def summary(name: str) -> str:
     """The first line of the recipe's docstring."""
     return (_module(name).__doc__ or "").split("\n")[0]
+
+
+def loader(name: str) -> Callable[[Path | None], Dataset] | None:
+    """What loads the recipe's data, given a path or None for its own; None if those are images."""
+    _function(name)
+    return getattr(_module(name), "data", None)
 
 
 def _function(name: str) -> Callable[..., Recipe]:

@@ -83,12 +83,12 @@ def run(options: argparse.Namespace) -> None:
     data = load_images(options.data)
     threads = Threads(ops, options.threads)
     folder = options.out or default_folder(options.recipe)
-    with new_folder(folder) as unfinished, np.errstate(over="ignore", invalid="ignore"):
+    with new_folder(folder), np.errstate(over="ignore", invalid="ignore"):
         study = Run(
             ops,
             options.dtype,
             data,
-            unfinished,
+            folder,
             options.epochs,
             options.seed or 0,
             seeds=3,
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> None:
         begin = time.perf_counter()
         figures: dict[str, Any] = _module(options.recipe).study(study)
         write_json(
-            unfinished / "summary.json",
+            folder / "summary.json",
             {
                 "study": options.recipe,
                 "backend": ops.name,

@@ -7,8 +7,19 @@ from minae.backends.cpu_numpy.arrays import (
     copy,
     device_name,
     empty,
+    record,
     to_numpy,
     zeros,
 )
 
-__all__ = ["add", "asarray", "copy", "device_name", "empty", "set_threads", "to_numpy", "zeros"]
+__all__ = [
+    "add",
+    "asarray",
+    "copy",
+    "device_name",
+    "empty",
+    "record",
+    "set_threads",
+    "to_numpy",
+    "zeros",
+]

@@ -1,0 +1,174 @@
+"""Arrays of the CuPy backend, and what its other files share: scratch space, rows, chunks, sums."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from minae.backends.gpu_cupy import device
+from minae.backends.gpu_cupy.device import for_each, launch
+from minae.backends.scratch import Scratch
+from minae.backends.spec import Array
+from minae.errors import MinaeError
+
+PARTIALS = 512  # blocks of the first stage of a sum over all elements
+CHUNKS = 64  # parts of a batch, at most, that are summed apart
+
+scratch = Scratch(lambda size, dtype: device.empty((size,), dtype))
+
+
+def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Uninitialised array; see spec."""
+    return device.empty(shape, dtype)
+
+
+def zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Array of zeros; see spec."""
+    return device.zeros(shape, dtype)
+
+
+def asarray(x: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> Array:
+    """C-contiguous device array of x; x itself where it is one already. See spec."""
+    if not device.is_array(x):
+        return device.from_host(np.asarray(x, dtype=dtype))
+    wanted = x.dtype if dtype is None else np.dtype(dtype)  # type: ignore[union-attr]
+    if x.dtype != wanted:  # type: ignore[union-attr]
+        return device.from_host(to_numpy(x).astype(wanted))  # type: ignore[arg-type]
+    if x.flags.c_contiguous:  # type: ignore[union-attr]
+        return x  # type: ignore[return-value]
+    y = empty(x.shape, wanted)  # type: ignore[union-attr]
+    copy(x, out=y)  # type: ignore[arg-type]
+    return y
+
+
+def to_numpy(x: Array) -> Array:
+    """A copy of x on the host; waits for the device. See spec."""
+    return device.to_host(contiguous("to_numpy", x))
+
+
+def copy(x: Array, *, out: Array) -> None:
+    """out = x; see spec."""
+    if x.ndim > 4:
+        raise MinaeError(f"the cupy backend copies arrays of up to 4 axes, found shape {x.shape}")
+    *_, n1, n2, n3 = (1, 1, 1, 1, *x.shape)
+    size = x.dtype.itemsize
+    launch(
+        "arrays",
+        f"copy_{size}",
+        np.float32,
+        for_each(x.size),
+        x,
+        out,
+        x.size,
+        n1,
+        n2,
+        n3,
+        *_strides(x, size),
+        *_strides(out, size),
+    )
+
+
+def _strides(x: Array, size: int) -> list[np.int64]:
+    """Four strides in elements."""
+    return [np.int64(stride // size) for stride in (0, 0, 0, 0, *x.strides)[-4:]]
+
+
+def add(a: Array, b: Array, *, out: Array) -> None:
+    """out = a + b; see spec."""
+    a, b = contiguous("add.a", a), contiguous("add.b", b)
+    launch("arrays", "add", out.dtype, for_each(out.size), a, b, out.size, out)
+
+
+def set_threads(threads: int) -> None:
+    """Nothing: a GPU's threads are not counted; see spec."""
+
+
+def device_name() -> str:
+    """The card's name; see spec."""
+    return device.name()
+
+
+def record(run: Callable[[], None]) -> Callable[[], None]:
+    """Capture run as a CUDA graph; see spec."""
+    return device.record(run, keep=scratch.buffers())
+
+
+def contiguous(slot: str, x: Array) -> Array:
+    """x itself where it is C-contiguous, else a copy of it in scratch."""
+    if x.flags.c_contiguous:
+        return x
+    y = scratch(slot, x.shape, x.dtype)
+    copy(x, out=y)
+    return y
+
+
+def rows(slot: str, x: Array) -> tuple[Array, int]:
+    """x (N, Z) with contiguous rows, as the halves of (N, 2Z) have, and the stride of its rows."""
+    size = x.dtype.itemsize
+    if x.ndim == 2 and x.strides[1] == size and x.strides[0] >= x.shape[1] * size:
+        return x, x.strides[0] // size
+    return contiguous(slot, x), x.shape[-1]
+
+
+def channels(x: Array) -> tuple[int, int, int]:
+    """(N, K, L) of x (N, K) or (N, K, H, W): L = 1 or H·W."""
+    N, K, *image = x.shape
+    return N, K, int(np.prod(image, dtype=np.int64))
+
+
+def chunks(N: int, K: int, L: int) -> tuple[int, int, tuple[int, int], Array]:
+    """How `channel_sums` of kernels/common.cuh is launched on (N, K, L).
+
+    (samples a chunk, chunks, grid, partial (chunks, K) in scratch).
+    """
+    samples = max(1 if L >= 32 else 32, -(-N // CHUNKS))
+    count = -(-N // samples)
+    grid = (K if L >= 32 else -(-K // 32), count)
+    return samples, count, grid, scratch("arrays.chunks", (count, K), np.float64)
+
+
+CHANNELS = (32, 8)  # threads of a block of channel_sums
+
+
+def sum_chunks(partial: Array, *, out: Array) -> None:
+    """out (K,) = the sum of partial (chunks, K) over chunks, in order."""
+    count, K = partial.shape
+    launch("sums", "sum_chunks", out.dtype, for_each(K), partial, count, K, out)
+
+
+def partials(n: int) -> tuple[int, Array]:
+    """(blocks, an array of one float64 each in scratch) of a sum over n elements."""
+    blocks = min(for_each(n), PARTIALS)
+    return blocks, scratch("arrays.partials", (blocks,), np.float64)
+
+
+def sum_partials(partial: Array, scale: float, *, value: Array) -> None:
+    """value[0] = scale · Σ partial, in a fixed order."""
+    launch("sums", "sum_partials", np.float64, 1, partial, partial.size, np.float64(scale), value)
+
+
+def split(terms: int, blocks: int, longest: int) -> tuple[int, int]:
+    """(parts, terms in each) that a product's sums are split into where it has few tiles.
+
+    As many as make about 256 blocks, two for each multiprocessor of a large card, of 64 terms or
+    more and a whole number of the tiles' depth; it depends on the shapes alone, so results do not
+    depend on the card. `longest` bounds the parts.
+    """
+    parts = max(1, min(256 // blocks, terms // 64, longest))
+    each = -(-terms // parts)
+    each += -each % 16
+    return -(-terms // each), each
+
+
+def sum_splits(partial: Array, *, out: Array) -> None:
+    """out = the sum of partial (parts, *out.shape) over parts, in order."""
+    launch(
+        "sums",
+        "sum_splits",
+        out.dtype,
+        for_each(out.size),
+        partial,
+        partial.shape[0],
+        out.size,
+        out,
+    )

@@ -1,0 +1,202 @@
+"""Samples to bytes and back with a trained autoencoder.
+
+A file holds the codes, quantized, and for lossless files the pixels given what the codes predict:
+
+    MINAEC01   8 bytes
+    header     4 bytes of length, then JSON: what the file needs of model and data
+    codes      low and step of each code number (2·Z float32), then levels 0 ... 2^bits - 1
+    pixels     lossless only
+
+The last two are packed by zlib or LZMA, whichever is smaller; levels lie one code number
+after the other. The pixels are not stored as differences but sorted by the value that the model
+predicts for them (256 groups, in order within each): then the neighbourhoods that the packer adapts
+to are those of equal prediction, and pixels that the model is sure of cost next to nothing. The
+reader makes the same prediction from the same codes and puts them back. Predict in float64; a CRC
+of the pixels in the header tells if they ever come out differently.
+
+The model itself is needed to read a file and is not counted; its CRC in the header refuses others.
+"""
+
+import json
+import lzma
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from minae import latent
+from minae.backends.spec import Array
+from minae.errors import MinaeError
+
+MAGIC = b"MINAEC01"
+FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
+
+
+def compress(
+    model: Any,
+    images: npt.ArrayLike,
+    labels: npt.ArrayLike | None = None,
+    *,
+    bits: int = 8,
+    lossless: bool = True,
+) -> bytes:
+    """The file of images (M, D), uint8 (or float in [0, 1], which are lossy only).
+
+    bits: of each quantized code number, 1 to 16. Labels are stored where the model is conditioned
+    on them. Raises MinaeError if the images are not of a kind that can be stored.
+    """
+    images = np.asarray(images)
+    if lossless and images.dtype != np.uint8:
+        raise MinaeError(f"lossless files hold uint8 samples, found {images.dtype}: take lossy")
+    if not 1 <= bits <= 16:
+        raise MinaeError(f"a code number takes 1 to 16 bits, found {bits}")
+    codes = latent.encode(model, images, labels).astype(np.float64)  # (M, Z)
+    low, high = codes.min(axis=0), codes.max(axis=0)
+    scale = np.stack([low, np.maximum(high - low, 1e-12) / (2**bits - 1)]).astype("<f4")  # (2, Z)
+    levels = np.clip(np.round((codes - scale[0]) / scale[1]), 0, 2**bits - 1).astype("<u2")
+    header: dict[str, Any] = {
+        "model": _model_crc(model),
+        "shape": [len(images), int(np.prod(images.shape[1:]))],
+        "code": codes.shape[1],
+        "bits": bits,
+        "lossless": lossless,
+    }
+    parts = [scale.tobytes(), _pack(_bytes(levels.T, bits))]
+    if model.classes is not None:
+        labels = np.asarray(labels)
+        parts.append(_pack(labels.astype("<u2").tobytes()))
+    if lossless:
+        flat = images.reshape(-1)
+        header["crc"] = zlib.crc32(flat.tobytes())
+        order = _order(_predict(model, scale, levels, labels))
+        parts.append(_pack(flat[order].tobytes()))
+    text = json.dumps(header).encode()
+    body = b"".join(struct.pack("<I", len(part)) + part for part in parts)
+    return MAGIC + struct.pack("<I", len(text)) + text + body
+
+
+def decompress(model: Any, file: bytes) -> Array:
+    """The images (M, D) of a file: the very uint8 ones if it is lossless, else predictions as
+    uint8. Raises MinaeError if the file is damaged, or was written with another model."""
+    if file[: len(MAGIC)] != MAGIC:
+        raise MinaeError("this is no file of minae.compress: it does not begin with MINAEC01")
+    try:
+        text, at = _block(file, len(MAGIC))
+        header = json.loads(text)
+        (M, D), Z, bits = header["shape"], header["code"], header["bits"]
+        if header["model"] != _model_crc(model):
+            raise MinaeError(
+                "the file was written with another model: give the run that it was written with"
+            )
+        text, at = _block(file, at)
+        scale = np.frombuffer(text, "<f4").reshape(2, Z)
+        text, at = _block(file, at)
+        levels = _levels(_unpack(text), bits).reshape(Z, M).T
+        labels = None
+        if model.classes is not None:
+            text, at = _block(file, at)
+            labels = np.frombuffer(_unpack(text), "<u2").astype(np.int64)
+        predicted = _predict(model, scale, levels, labels)
+        if not header["lossless"]:
+            return predicted
+        text, at = _block(file, at)
+        images = np.empty(M * D, np.uint8)
+        images[_order(predicted)] = np.frombuffer(_unpack(text), np.uint8)
+    except (LookupError, TypeError, ValueError, struct.error, zlib.error, lzma.LZMAError) as error:
+        if isinstance(error, MinaeError):
+            raise
+        raise MinaeError(f"the file is damaged: {error}") from error
+    if zlib.crc32(images.tobytes()) != header["crc"]:
+        raise MinaeError(
+            "the pixels come out differently: the file is damaged, or this machine's arithmetic "
+            "predicts other ones; read it with the backend that wrote it"
+        )
+    return images.reshape(M, D)
+
+
+def sizes(images: Array, image_shape: tuple[int, int]) -> dict[str, int]:
+    """Bytes of uint8 images (M, H·W) as they are, by gzip, by LZMA, and as PNG: a file for each, or
+    one sheet of all."""
+    import gzip
+    import io
+
+    from PIL import Image
+
+    def png(picture: Array) -> int:
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "png", optimize=True)
+        return file.getbuffer().nbytes
+
+    stacked = images.reshape(-1, *image_shape)
+    raw = images.tobytes()
+    return {
+        "raw": len(raw),
+        "gzip": len(gzip.compress(raw, 9)),
+        "LZMA": len(lzma.compress(raw, preset=9)),
+        "PNG, a file each": sum(map(png, stacked)),
+        "PNG, one sheet": png(stacked.reshape(-1, image_shape[1])),
+    }
+
+
+def _predict(model: Any, scale: Array, levels: Array, labels: npt.ArrayLike | None) -> Array:
+    """What the quantized codes decode to, uint8 (M, D)."""
+    codes = scale[0].astype(np.float64) + levels * scale[1].astype(np.float64)
+    pixels = np.clip(latent.decode(model, codes, labels), 0, 1)
+    return np.round(255 * pixels).astype(np.uint8)
+
+
+def _order(predicted: Array) -> Array:
+    """Pixels in the order of their predicted values, those of equal value in their own."""
+    order: Array = np.argsort(predicted.reshape(-1), kind="stable")
+    return order
+
+
+def _model_crc(model: Any) -> int:
+    """CRC of all weights, as float32 whatever dtype they were loaded to."""
+    crc = 0
+    for _, values in sorted(model.parameters.to_numpy().items()):
+        crc = zlib.crc32(np.ascontiguousarray(values, "<f4").tobytes(), crc)
+    return crc
+
+
+def _bytes(levels: Array, bits: int) -> bytes:
+    """uint16 levels as bytes: one each up to 8 bits, else all low bytes and then all high ones."""
+    if bits <= 8:
+        return levels.astype(np.uint8).tobytes()
+    return (levels & 255).astype(np.uint8).tobytes() + (levels >> 8).astype(np.uint8).tobytes()
+
+
+def _levels(data: bytes, bits: int) -> Array:
+    """What `_bytes` was given, flat."""
+    values = np.frombuffer(data, np.uint8).astype(np.uint16)
+    if bits <= 8:
+        return values
+    low, high = values.reshape(2, -1)
+    return low | high << np.uint16(8)
+
+
+def _pack(data: bytes) -> bytes:
+    """Packed by zlib (first byte Z) or LZMA (first byte L), whichever is smaller."""
+    zipped = b"Z" + zlib.compress(data, 9)
+    packed = b"L" + lzma.compress(data, lzma.FORMAT_RAW, filters=FILTERS)
+    return min(zipped, packed, key=len)
+
+
+def _unpack(data: bytes) -> bytes:
+    kind, rest = data[:1], data[1:]
+    if kind == b"Z":
+        return zlib.decompress(rest)
+    if kind == b"L":
+        return lzma.decompress(rest, lzma.FORMAT_RAW, filters=FILTERS)
+    raise ValueError(f"a block begins with {kind!r}")
+
+
+def _block(file: bytes, at: int) -> tuple[bytes, int]:
+    """The block at this place, and the place after it."""
+    (length,) = struct.unpack_from("<I", file, at)
+    end = at + 4 + length
+    if end > len(file):
+        raise ValueError(f"it ends after {len(file)} bytes, {end} wanted")
+    return file[at + 4 : end], end

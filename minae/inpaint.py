@@ -1,0 +1,77 @@
+"""Fill in missing pixels with a trained model, beside two classical methods given the same mask."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from minae import command, inpainting
+from minae.errors import MinaeError
+from minae.ledger import mean_psnr
+
+SHOWN = 12  # samples of a picture
+
+
+def parser() -> command.Parser:
+    p = command.parser_for("inpaint", __doc__)
+    p.add_argument("--mask", choices=("random", "square", "half"), default="random")
+    p.add_argument(
+        "--mask-file", type=Path, metavar="FILE", help=".npy or .csv, (M, D), 1 where missing"
+    )
+    p.add_argument(
+        "--share", type=command.share, default=0.5, metavar="X", help="missing (default: 0.5)"
+    )
+    p.add_argument("--seed", type=command.whole(0, 2**32 - 1), default=0, metavar="N")
+    p.add_argument("--steps", type=command.whole(1), metavar="N", help="of the descent")
+    p.add_argument(
+        "--out",
+        type=command.output(".png", ".npy", ".csv"),
+        metavar="FILE",
+        help=".png of all methods (default: RUN/inpaint.png), .npy or .csv of the model's best",
+    )
+    return p
+
+
+def inpaint(options: argparse.Namespace) -> None:
+    run = command.Run(options.run, options.backend)
+    model = run.able("reconstruct")
+    samples, image_shape = run.samples(options, 100), run.image_shape()
+    x = samples.pixels
+    if options.mask_file:
+        missing = command.read_array(options.mask_file)[0].reshape(-1, x.shape[1]) != 0
+        if len(missing) != len(x):
+            raise MinaeError(f"{options.mask_file} has {len(missing)} masks, {len(x)} wanted")
+    else:
+        missing = inpainting.mask(options.mask, len(x), image_shape, options.share, options.seed)
+    labels = None if model.classes is None else samples.labels
+    models = {
+        f"model, {method}": inpainting.inpaint(
+            model, samples.images, missing, labels, method=method, steps=options.steps
+        )
+        for method in ("energy", "iterate", "direct")
+    }
+    results = {"damaged": np.where(missing, 0, x), **models}
+    try:
+        for method, name in (("telea", "Telea"), ("navier-stokes", "Navier-Stokes")):
+            results[name] = inpainting.classical(samples.images, missing, image_shape, method)
+    except MinaeError as error:
+        print(f"not compared: {error}")
+    scores = {name: mean_psnr(x, y) for name, y in results.items()}
+    print(f"{len(x)} samples, {missing.mean():.0%} of the pixels missing; PSNR in dB:")
+    for name, score in scores.items():
+        print(f"  {name:<16}{score:6.2f}")
+    print(f"best: {max(scores, key=scores.__getitem__)}")
+    best = models[max(models, key=scores.__getitem__)]
+    rows = [x[:SHOWN], *(y[:SHOWN] for y in results.values())]
+    names = ["original", *(f"{name} {scores[name]:.1f} dB" for name in results)]
+    run.write(options.out, "inpaint.png", best, run.rows_picture(rows, names, "filled in"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return command.run(parser(), inpaint, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

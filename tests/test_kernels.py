@@ -1,0 +1,126 @@
+"""The CUDA sources: every file compiles for every card that is meant, with NVRTC, without a GPU."""
+
+import ctypes
+import importlib.util
+import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import gpu
+import numpy as np
+import pytest
+
+import minae
+
+KERNELS = Path(minae.__file__).with_name("backends") / "gpu_cupy" / "kernels"
+FILES = sorted(file.stem for file in KERNELS.glob("*.cu"))
+WHEELS = ("nvidia.cuda_nvrtc", "nvidia.cu13")  # folders of nvidia-cuda-nvrtc-cu12 and -nvrtc
+CARDS = (70, 80, 90, "the newest")
+# in float32 nothing is doubled but sums (and the random numbers' and optimizers' constants)
+SINGLE = ("activations", "conv2d", "dense", "dropout", "gather", "gaussian_kl", "losses", "pooling")
+
+
+def _library():
+    for wheel in WHEELS:
+        try:
+            spec = importlib.util.find_spec(wheel)
+        except ModuleNotFoundError:
+            continue
+        for folder in (spec and spec.submodule_search_locations) or ():
+            for file in Path(folder).glob("lib/libnvrtc.so.*"):
+                return file
+    return None
+
+
+LIBRARY = _library()
+pytestmark = [
+    pytest.mark.skipif(LIBRARY is None, reason="pip install nvidia-cuda-nvrtc-cu12: the compiler"),
+    pytest.mark.skipif(gpu.problem() is not None, reason=str(gpu.problem())),
+]
+
+
+@cache
+def nvrtc():
+    return ctypes.CDLL(str(LIBRARY))
+
+
+@cache
+def newest():
+    """The newest card that the compiler knows, as 121 for sm_121."""
+    count = ctypes.c_int()
+    assert nvrtc().nvrtcGetNumSupportedArchs(ctypes.byref(count)) == 0
+    known = (ctypes.c_int * count.value)()
+    assert nvrtc().nvrtcGetSupportedArchs(known) == 0
+    return max(known)
+
+
+def compiled(file, dtype, architecture):
+    """(0 if it compiles, what the compiler says, PTX or the like), as CuPy would have it made."""
+    library, program, size = nvrtc(), ctypes.c_void_p(), ctypes.c_size_t()
+    source = gpu.device().source(file).encode()
+    assert library.nvrtcCreateProgram(ctypes.byref(program), source, None, 0, None, None) == 0
+    try:
+        options = [*gpu.device().options(dtype), f"--gpu-architecture={architecture}"]
+        options.append("--diag-suppress=177")  # a file need not use all that common.cuh offers
+        given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+        status = library.nvrtcCompileProgram(program, len(options), given)
+        library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+        log = ctypes.create_string_buffer(size.value)
+        library.nvrtcGetProgramLog(program, log)
+        library.nvrtcGetPTXSize(program, ctypes.byref(size))
+        ptx = ctypes.create_string_buffer(size.value)
+        library.nvrtcGetPTX(program, ptx)
+        return status, log.value.decode(), ptx.value.decode(errors="replace")
+    finally:
+        library.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+@pytest.mark.parametrize("card", CARDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def test_every_file_compiles(dtype, card):
+    """To machine code (sm_), so that the assembler has its say on registers and shared memory."""
+    architecture = f"sm_{newest() if card == 'the newest' else card}"
+    gpu.backend()  # before there are threads that would both import it
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda file: compiled(file, dtype, architecture), FILES))
+    for file, (status, log, _) in zip(FILES, results, strict=True):
+        remarks = [line for line in log.splitlines() if "deprecated" not in line and line.strip()]
+        assert (status, remarks) == (0, []), f"{file}.cu for {architecture}"
+
+
+def test_a_mistake_is_seen():
+    """The check is not of a compiler that says yes to everything."""
+    source = gpu.device().source
+    try:
+        gpu.device().source = lambda file: source(file).replace("int i = element();", "")
+        status, log, _ = compiled("dropout", np.float32, "sm_80")
+    finally:
+        gpu.device().source = source
+    assert status != 0 and 'identifier "i" is undefined' in log
+
+
+@pytest.mark.parametrize("file", SINGLE)
+def test_float32_is_not_computed_in_float64(file):
+    """A constant like 0.5 without its type would double an expression, at up to 64 times the cost:
+    only additions (of sums) and conversions are in double precision."""
+    _, _, ptx = compiled(file, np.float32, "compute_80")
+    assert ".f32" in ptx
+    assert not re.findall(r"\b(?:mul|fma|div|sqrt|ex2)\S*\.f64", ptx)
+
+
+def test_products_read_shared_memory_16_bytes_at_a_time():
+    _, _, ptx = compiled("dense", np.float32, "compute_80")
+    assert "ld.shared.v4.f32" in ptx and "ld.shared.f32" not in ptx
+
+
+def test_every_file_of_the_column_has_its_kernels():
+    """The same names as the other backends' files, beside what they share."""
+    columns = {
+        name: {file.stem for file in (KERNELS.parent.parent / name).glob("*.py")}
+        for name in ("cpu_numpy", "gpu_cupy")
+    }
+    assert columns["gpu_cupy"] - columns["cpu_numpy"] == {"device"}
+    assert columns["cpu_numpy"] <= columns["gpu_cupy"]
+    assert {*FILES} - columns["gpu_cupy"] == {"sums"}
+    assert columns["gpu_cupy"] - {*FILES} == {"__init__", "device"}
