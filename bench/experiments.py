@@ -4,17 +4,17 @@ All figures are over whole sets, unless a key says batch: the source pages print
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import mean
 from typing import Any
 
 import numpy as np
 
 from bench import inpainting, iwae
-from minae import compression, ledger, recipes
+from minae import compression, detection, ledger, recipes
 from minae.backends import get_backend
 from minae.backends.spec import Array, Backend
-from minae.datasets import ImageSet, load_images
+from minae.datasets import AnomalySet, Dataset, load_images
 from minae.errors import MinaeError
 from minae.init import Xavier, Zeros
 from minae.layers import Dense, Layer, MaskingNoise, Sequential
@@ -48,7 +48,7 @@ class Setting:
     backend: str
     seed: int
     quick: bool = False
-    data: ImageSet = field(default_factory=load_images)
+    data: Dataset = field(default_factory=load_images)
 
     @property
     def ops(self) -> Backend:
@@ -353,3 +353,28 @@ def linear_tied(setting: Setting) -> Figures:
     of_pca = ledger.baselines(data.train_images, data.test_images, 30)["pca"]["test"]
     reached = setting.evaluate(recipe.model)["squared_error_per_image"]
     return {"ratio": reached / of_pca["squared_error_per_image"]}
+
+
+def enlarged(setting: Setting) -> Figures:
+    """PSNR of the recipe super-resolution above that of bicubic enlargement."""
+    recipe = setting.recipe("super-resolution")
+    setting.fit(recipe)
+    figures = setting.evaluate(recipe.model)
+    return {"gain": figures["enlarged_psnr"] - figures["bicubic_psnr"]}
+
+
+def detected(name: str) -> Callable[[Setting], Figures]:
+    """AUROC of a recipe that finds anomalies in the data made here, and what PCA leaves to it."""
+
+    def experiment(setting: Setting) -> Figures:
+        load = recipes.loader(name)
+        assert load is not None
+        data, known = load(None), recipes.options(name)
+        assert isinstance(data, AnomalySet)
+        recipe = setting.recipe(name, **{k: v for k, v in data.dimensions.items() if k in known})
+        replace(setting, data=data).fit(recipe)
+        assert isinstance(recipe.model, detection.Detector)
+        found = detection.report(recipe.model, data)
+        return {"auroc": found["auroc"], "over PCA": found["auroc"] - found["auroc_pca"]}
+
+    return experiment

@@ -59,7 +59,8 @@ def _of_images(folder: Path, model: Model, data: ImageSet, title: str) -> None:
     """What a model of grey images can draw."""
     if isinstance(model, SuperResolution):
         _enlarged(folder / "enlarged.png", model, data, title)
-    elif isinstance(model, Autoencoder | VariationalAutoencoder):
+        return
+    if isinstance(model, Autoencoder | VariationalAutoencoder):
         _reconstructions(folder / "reconstructions.png", model, data, title)
         _codes(folder, model, data, title)
     if isinstance(model, Autoencoder):

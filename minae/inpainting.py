@@ -144,13 +144,14 @@ def _fill(
     low, high = model.pixel_range
     m, v = ops.zeros((x.size,), dtype), ops.zeros((x.size,), dtype)
     step, one = ops.zeros((1,), np.int64), ops.asarray(np.ones(1), np.int64)
-    rate = ops.asarray(np.array([RATE * (high - low)]), np.float64)
+    rate = ops.zeros((1,), np.float64)
     gradient = ops.empty(x.shape, dtype)
     for done in range(steps):
         energy.forward()
         dx = energy.backward().reshape(x.shape)
         ops.dropout_forward(dx, mask, 1.0, out=gradient)  # 0 where the pixel is known
-        rate[:] = RATE * (high - low) * (1 - done / steps)
+        now = np.array([RATE * (high - low) * (1 - done / steps)])
+        ops.copy(ops.asarray(now, np.float64), out=rate)
         arrays = (x.reshape(-1), gradient.reshape(-1), m, v)
         ops.adam(*arrays, step, rate, 0.9, 0.999, 1e-8, 0.0)
         ops.add(step, one, out=step)

@@ -109,7 +109,8 @@ class Optimizer:
     def resume(self, steps: int) -> None:
         """Go on after so many steps, whose state the caller has put back."""
         self.steps_done = steps
-        self.step_count[:] = steps
+        ops = self.parameters.ops
+        ops.copy(ops.asarray(np.array([steps]), np.int64), out=self.step_count)
 
     def state_names(self) -> tuple[str, ...]:
         """Names of the flat vectors that the rule keeps."""

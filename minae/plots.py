@@ -403,7 +403,13 @@ def piano_rolls(
             extent = (0, steps, 0, pitches)
             picture = roll.reshape(pitches, steps)
             panel.imshow(
-                picture, cmap="gray_r", vmin=0, vmax=1, extent=extent, interpolation="nearest"
+                picture,
+                cmap="gray_r",
+                vmin=0,
+                vmax=1,
+                extent=extent,
+                aspect="auto",
+                interpolation="nearest",
             )
             panel.set_xticks(range(0, steps + 1, 4), [])
             panel.set_yticks([0, pitches / 2, pitches], [])

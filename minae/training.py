@@ -147,7 +147,7 @@ class Training:
             cache = self._cache(int(size))
             cache.batches = sums["batches"]
             for name, total in sums["totals"].items():
-                cache.totals[name][:] = total
+                ops.copy(ops.asarray(np.array([total])), out=cache.totals[name])
 
     def _scaled(self, value: float, cache: Cache) -> float:
         n = len(cache.pixels)

@@ -143,6 +143,12 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["RESULTS.md", "kept.json"]
 
 
+def test_the_page_in_the_repository_is_the_one_of_its_results():
+    """No number in RESULTS.md is typed: run `python -m bench.reproduce --render` after a change."""
+    root, defaults = reproduce.ROOT, reproduce.parser().parse_args([])
+    assert (root / "RESULTS.md").read_text() == reproduce.page(results.load(defaults.json))
+
+
 def test_results_of_our_own_are_computed(small):
     """Two seeds give two values; the same seed the same."""
     compute = {e.name: e.compute for e in EXPERIMENTS}["M1"]

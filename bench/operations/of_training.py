@@ -38,6 +38,38 @@ def losses(draw: Draw) -> Iterator[Case]:
     )
 
 
+def mixed(draw: Draw) -> Iterator[Case]:
+    """Records of 34 numbers and three words, as intrusion's."""
+    numeric, groups = 34, (3, 20, 11)
+    C = numeric + sum(groups)
+    y, ty = draw(N, C, 1)
+    t, _ = draw(N, C, 1)
+    t[:, numeric:] = 0
+    starts = np.cumsum((numeric, *groups))[:-1]
+    labels = [draw.integers(size, N)[0] for size in groups]
+    for start, label in zip(starts, labels, strict=True):
+        t[np.arange(N), start + label] = 1
+    tt, tlabels = torch.from_numpy(t), [torch.from_numpy(label) for label in labels]
+
+    def loss(y: Tensor) -> Tensor:
+        total = F.mse_loss(y[:, :numeric], tt[:, :numeric], reduction="sum") / 2
+        for part, label in zip(y[:, numeric:, 0].split(groups, 1), tlabels, strict=True):
+            total = total + F.cross_entropy(part, label, reduction="sum")
+        return total / N
+
+    shape = {"numeric": numeric, "groups": groups}
+    arguments = {"y": y, "t": t, "scale": 1 / N, "value": np.zeros(1), "dy": empty(N, C, 1)}
+    sizes = f"{N}×({numeric} + {len(groups)} words)"
+    yield Case("mixed_loss", sizes, arguments | shape, _autograd(loss, ty), ("value", "dy"))
+
+    def output() -> tuple[Tensor, ...]:
+        words = ty[:, numeric:, 0].split(groups, 1)
+        return (torch.cat((ty[:, :numeric, 0], *(part.softmax(1) for part in words)), 1),)
+
+    arguments = {"y": y, "out": empty(N, C, 1)}
+    yield Case("mixed_output", sizes, arguments | shape, output, ("out",))
+
+
 def _autograd(loss: Callable[..., Tensor], *inputs: Tensor) -> Callable[[], tuple[Tensor, ...]]:
     """The loss and its gradients."""
     leaves = [x.clone().requires_grad_() for x in inputs]
@@ -231,4 +263,4 @@ def draws(draw: Draw) -> Iterator[Case]:
         yield Case(name, in_words(written["out"].shape), shared | written, as_tuple(rival), ())
 
 
-FAMILIES = (losses, latent, contraction, importance, optimizers, data, draws)
+FAMILIES = (losses, mixed, latent, contraction, importance, optimizers, data, draws)

@@ -103,8 +103,7 @@ class GaussianNoise(_Noise):
         cache = super().new_cache(x_shape, batch, needs_dx=needs_dx)
         rows = (x_shape[0], int(np.prod(x_shape[1:])))
         cache.eps = self.empty(rows)
-        cache.log_var = self.empty(rows)
-        cache.log_var[:] = 2 * log(self.std)
+        cache.log_var = self.ops.asarray(np.full(rows, 2 * log(self.std)), self.dtype)
         return cache
 
     def corrupt(self, x: Array, cache: Cache) -> None:

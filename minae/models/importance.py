@@ -47,6 +47,10 @@ class ImportanceWeightedAutoencoder(VariationalAutoencoder):
     def new_cache(self, samples: int, *, training: bool = True, seed: int = 0) -> Cache:
         cache = super().new_cache(samples, training=training, seed=seed)
         self.add_draws(cache, self.samples)
+        if training:  # -½ Σ weights is the gradient by log_var beside that of z's path
+            start = np.zeros((samples, 2 * self.latent))
+            start[:, self.latent :] = -0.5 * self.loss.scale((samples,))
+            cache.dh_start = self.ops.asarray(start, self.parameters.dtype)
         return cache
 
     def add_draws(self, cache: Cache, k: int) -> None:
@@ -110,8 +114,7 @@ class ImportanceWeightedAutoencoder(VariationalAutoencoder):
         dz = self.decoder.backward(cache.y, cache.draws)
         assert dz is not None
         ops.add(cache.dz, dz.reshape(k, N, Z), out=cache.dz)
-        cache.dmean[:] = 0.0
-        cache.dlog_var[:] = -0.5 * self.loss.scale((N,))
+        ops.copy(cache.dh_start, out=cache.dh)
         for i in range(k):
             ops.reparameterize_backward(
                 cache.dz[i],
@@ -141,10 +144,11 @@ class ImportanceWeightedAutoencoder(VariationalAutoencoder):
                     caches[k, N] = super().new_cache(N, training=False, seed=seed)
                     self.add_draws(caches[k, N], k)
                 cache = caches[k, N]
-                cache.batch.step[:] = 0
+                self.ops.copy(self.ops.zeros((1,), np.int64), out=cache.batch.step)
                 self.load(device_images, None, rows, cache)
                 self.binarize(cache)
-                cache.batch.step[:] = first // DRAWS
+                draw = self.ops.asarray(np.array([first // DRAWS]), np.int64)
+                self.ops.copy(draw, out=cache.batch.step)
                 self.draw_epsilon(cache)
                 self.encode_t(cache)
                 self.log_weights(cache)
