@@ -332,6 +332,19 @@ def test_replaying_is_what_running_is(monkeypatch):
     np.testing.assert_array_equal(found[0][1], found[1][1])
 
 
+def test_a_restored_training_goes_on_as_if_never_stopped():
+    """Bit for bit, from the middle of an epoch."""
+    whole, training = trained("cupy", "float32", small(), Adam(0.01), 8, 8, 20)
+    _, stopped = trained("cupy", "float32", small(), Adam(0.01), 5, 8, 20)
+    model = small().bind(gpu.backend(), "float32", seed=4)
+    again = Training(model, Adam(0.01), mnist(20)[0], batch_size=8, seed=5)
+    again.restore(*stopped.state())
+    assert losses(again, 3) == whole[5:]
+    assert again.averages() == training.averages()
+    for path, w in training.model.parameters.to_numpy().items():
+        np.testing.assert_array_equal(model.parameters.to_numpy()[path], w)
+
+
 @emulated
 def test_a_step_allocates_nothing_and_waits_for_nothing():
     """Within an epoch, once each batch shape has been recorded; and it is one graph."""
