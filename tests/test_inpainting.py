@@ -52,7 +52,7 @@ def test_gradient_by_the_pixels(recipe, backend):
 
 
 def test_a_model_whose_output_is_larger_than_its_input_is_refused():
-    with pytest.raises(MinaeError, match="makes .* of .*no reconstruction"):
+    with pytest.raises(MinaeError, match=r"makes .* of .*no reconstruction"):
         Energy(small(LARGER_OUT, "numpy"), 2)
 
 
