@@ -22,7 +22,8 @@ import minae
 from minae import recipes
 from minae.layers import Dense, Dropout, Sequential
 from minae.losses import MSE
-from minae.models import Autoencoder
+from minae.models import Autoencoder, ContractiveAutoencoder
+from minae.models.contractive import jacobian_norms
 from minae.optim import SGD, Adam, WarmUp
 from minae.training import Training
 
@@ -269,6 +270,49 @@ def test_recipe_as_on_numba(name):
     np.testing.assert_allclose(runs[1], runs[0], rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", [n for n in recipes.RECIPES if recipes.loader(n)])
+def test_recipe_of_other_data_as_on_numba(name):
+    """Series, records, levels and music: the first steps, and what the model makes of data."""
+    data = recipes.loader(name)(None)
+    options = {n: v for n, v in data.dimensions.items() if n in recipes.options(name)}
+    found = []
+    for backend in ("numba", "cupy"):
+        recipe = recipes.make(name, **options)
+        model = recipe.model.bind(gpu.get_backend(backend), "float32", seed=3)
+        training = Training(model, recipe.optimizer, data.train_images[:20], batch_size=4, seed=5)
+        found.append((losses(training, 3), model.reconstruct(data.test_images[:6]), model))
+    (wanted, y, on_numba), (steps, y_found, on_cupy) = found
+    np.testing.assert_allclose(steps, wanted, rtol=1e-4)
+    np.testing.assert_allclose(y_found, y, rtol=1e-3, atol=1e-4)
+    check_figures(on_cupy, on_numba, data.test_images[:6])
+    if hasattr(on_numba, "errors"):
+        errors = (model.errors(data.test_images[:6]) for model in (on_cupy, on_numba))
+        np.testing.assert_allclose(*errors, rtol=1e-3, atol=1e-4)
+
+
+def check_figures(model, on_numba, *data):
+    wanted, found = on_numba.evaluate(*data), model.evaluate(*data)
+    assert found == {name: pytest.approx(value, rel=1e-3) for name, value in wanted.items()}
+
+
+@pytest.mark.parametrize("stack", [("tanh",), ("sigmoid", "tanh"), ("elu", "softplus", "tanh")])
+def test_contractive_stack_as_on_numba(stack):
+    """Its closed form, and the Jacobian of several layers row by row."""
+    images, found = np.random.default_rng(0).random((12, 6)), []
+    for backend in ("numba", "cupy"):
+        layers = [Dense(6 - i, 5 - i, activation=a) for i, a in enumerate(stack)]
+        model = ContractiveAutoencoder(
+            (6,),
+            encoder=Sequential(*layers),
+            decoder=Dense(6 - len(stack), 6),
+            loss=MSE("image"),
+            weight=0.7,
+        ).bind(gpu.get_backend(backend), "float64", seed=3)
+        training = Training(model, SGD(0.05), images, batch_size=5, seed=5)
+        found.append([*losses(training, 6), *jacobian_norms(model, images)])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
+
+
 def test_convolutions_with_batch_normalization_as_on_numba():
     runs = [
         trained(backend, "float64", convolutional(), SGD(0.05, 0.9), 4, 6, 12)[0]
@@ -314,6 +358,22 @@ def test_a_bound_model_encodes_and_decodes():
     np.testing.assert_allclose(pixels, on_numba.sample(3, seed=2), rtol=1e-4, atol=1e-5)
     for figure, value in on_numba.evaluate(images).items():
         assert model.evaluate(images)[figure] == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", recipes.image_recipes())
+def test_figures_as_on_numba(name):
+    (images, labels), model = mnist(6), recipes.make(name).model
+    if model.bind("numpy").parameters.count > LARGE and not gpu.has_gpu():
+        pytest.skip("too many weights for a processor in place of a GPU")
+    on_numba = model.bind("numba", "float32", 1)
+    check_figures(bound(name), on_numba, images, *labels_for(model, labels))
+
+
+def test_bounds_of_many_draws_as_on_numba():
+    images, _ = mnist(3)
+    on_numba = recipes.make("iwae").model.bind("numba", "float32", 1)
+    wanted = on_numba.nll(images, samples=60)
+    np.testing.assert_allclose(bound("iwae").nll(images, samples=60), wanted, rtol=1e-4)
 
 
 def test_a_model_is_saved_on_one_backend_and_loaded_on_another(tmp_path):

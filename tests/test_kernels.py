@@ -18,7 +18,10 @@ FILES = sorted(file.stem for file in KERNELS.glob("*.cu"))
 WHEELS = ("nvidia.cuda_nvrtc", "nvidia.cu13")  # folders of nvidia-cuda-nvrtc-cu12 and -nvrtc
 CARDS = (70, 80, 90, "the newest")
 # in float32 nothing is doubled but sums (and the random numbers' and optimizers' constants)
-SINGLE = ("activations", "conv2d", "dense", "dropout", "gather", "gaussian_kl", "losses", "pooling")
+SINGLE = (
+    *("activations", "contractive", "conv2d", "dense", "dropout", "gather", "gaussian_kl", "iwae"),
+    *("losses", "mixed_loss", "pooling"),
+)
 
 
 def _library():

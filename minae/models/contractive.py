@@ -83,10 +83,9 @@ class JacobianRows:
         self.ops, self.layers = ops, layers
         K = layers[-1].out_features
         shapes = [(K, N, layers[0].in_features), *((K, N, layer.out_features) for layer in layers)]
-        self.u = [ops.zeros(shape, dtype) for shape in shapes]
+        units = np.repeat(np.eye(K)[:, None], N, axis=1)  # (K, N, K)
+        self.u = [*(ops.empty(shape, dtype) for shape in shapes[:-1]), ops.asarray(units, dtype)]
         self.v = [ops.empty(shape, dtype) for shape in shapes[1:]]
-        for k in range(K):
-            self.u[-1][k, :, k] = 1.0
         self.du, self.dv = (
             [ops.empty(shape, dtype) for shape in some] for some in (shapes, shapes[1:])
         )

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from minae.backends.gpu_cupy.arrays import asarray, contiguous, partials, sum_partials
-from minae.backends.gpu_cupy.device import launch
+from minae.backends.gpu_cupy.device import for_each, launch
 from minae.backends.spec import Array
 
 
@@ -48,20 +48,8 @@ def mixed_output(y: Array, numeric: int, groups: tuple[int, ...], *, out: Array)
     y = contiguous("mixed_loss.y", y)
     N, C, L = y.shape
     ends = _ends(numeric, groups)
-    blocks, _ = partials(N * L)
-    launch(
-        "mixed_loss",
-        "mixed_output",
-        y.dtype,
-        blocks,
-        y,
-        ends,
-        len(groups) + 1,
-        N * L,
-        C,
-        L,
-        out,
-    )
+    given = (y, ends, len(groups) + 1, N * L, C, L, out)
+    launch("mixed_loss", "mixed_output", y.dtype, for_each(N * L), *given)
 
 
 @cache

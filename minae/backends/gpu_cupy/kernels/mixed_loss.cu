@@ -52,18 +52,18 @@ extern "C" __global__ void mixed_loss(const real *y, const real *t, const long l
 // out = y of a number, softmax(y) in a group.
 extern "C" __global__ void mixed_output(const real *y, const long long *ends, int count,
                                         int places, int C, int L, real *out) {
-    for (int i = element(); i < places; i += gridDim.x * blockDim.x) {
-        long long at = (long long)(i / L) * C * L + i % L;
-        for (int d = 0; d < ends[0]; d++) out[at + (long long)d * L] = y[at + (long long)d * L];
-        for (int g = 1; g < count; g++) {
-            int first = ends[g - 1], end = ends[g];
-            real top = largest(y + at, first, end, L);
-            real sum = 0;
-            for (int d = first; d < end; d++) sum += exp(y[at + (long long)d * L] - top);
-            for (int d = first; d < end; d++) {
-                long long j = at + (long long)d * L;
-                out[j] = exp(y[j] - top) / sum;
-            }
+    int i = element();
+    if (i >= places) return;
+    long long at = (long long)(i / L) * C * L + i % L;
+    for (int d = 0; d < ends[0]; d++) out[at + (long long)d * L] = y[at + (long long)d * L];
+    for (int g = 1; g < count; g++) {
+        int first = ends[g - 1], end = ends[g];
+        real top = largest(y + at, first, end, L);
+        real sum = 0;
+        for (int d = first; d < end; d++) sum += exp(y[at + (long long)d * L] - top);
+        for (int d = first; d < end; d++) {
+            long long j = at + (long long)d * L;
+            out[j] = exp(y[j] - top) / sum;
         }
     }
 }
