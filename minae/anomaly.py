@@ -57,7 +57,7 @@ def threshold(scores_normal: npt.ArrayLike, false_alarm_rate: float) -> float:
             f"the rate of false alarms is {false_alarm_rate}, a number from 0 to below 1 wanted"
         )
     # 1e-9: 0.07 · 100 is 7.000000000000001, and 0.29 · 100 is 28.999999999999996
-    above = int(np.floor(len(scores) * false_alarm_rate + 1e-9))
+    above = min(int(np.floor(len(scores) * false_alarm_rate + 1e-9)), len(scores) - 1)
     return float(scores[len(scores) - 1 - above])
 
 

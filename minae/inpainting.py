@@ -35,8 +35,9 @@ class Energy:
 
     x lives in `cache.x` (N, *input_shape), as `model.load` fills it: in pixel_range, and whatever
     else the model does to images before its first layer. A variational model's code is its mean.
-    Raises MinaeError where the model has none of the two networks, or where one cannot be
-    differentiated outside training (batch normalization).
+    Raises MinaeError where the model has none of the two networks, where its output is not of the
+    encoder's input's shape (super-resolution), or where a network cannot be differentiated outside
+    training (batch normalization).
     """
 
     def __init__(self, model: Any, samples: int) -> None:
@@ -52,6 +53,12 @@ class Energy:
         self.encoder = model.encoder.new_cache(x_shape, batch)
         self.variational = hasattr(model, "encode_batch")
         z_shape = (samples, model.latent) if self.variational else self.encoder.y_shape
+        y_shape = model.decoder.output_shape(z_shape)
+        if y_shape != x_shape:
+            raise MinaeError(
+                f"{type(model).__name__} makes {y_shape[1:]} of {x_shape[1:]}: "
+                "it has no reconstruction of an image to compare with it"
+            )
         self.decoder = model.decoder.new_cache(z_shape, batch)
         self.y, self.dy = ops.empty(x_shape, dtype), ops.empty(x_shape, dtype)
         self.minus_error = ops.empty(x_shape, dtype)

@@ -11,7 +11,8 @@ from minae.layers import BatchNorm1d, Dense, Sequential
 from minae.losses import MSE
 from minae.models import Autoencoder
 
-RECIPES = tuple(name for name in recipes.image_recipes() if name != "hinton")  # as deep, but large
+LARGE, LARGER_OUT = "hinton", "super-resolution"
+RECIPES = tuple(name for name in recipes.image_recipes() if name not in (LARGE, LARGER_OUT))
 
 
 def small(recipe, backend, dtype=np.float64):
@@ -48,6 +49,11 @@ def test_gradient_by_the_pixels(recipe, backend):
         x[...] = kept
         difference = (sides[0] - sides[1]) / (2 * h)
         assert np.sum(dx * direction) == pytest.approx(difference, rel=1e-5, abs=1e-4)
+
+
+def test_a_model_whose_output_is_larger_than_its_input_is_refused():
+    with pytest.raises(MinaeError, match=r"makes .* of .*no reconstruction"):
+        Energy(small(LARGER_OUT, "numpy"), 2)
 
 
 def test_energy_is_half_the_squared_reconstruction_error():

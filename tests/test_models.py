@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from minae import MinaeError, recipes
 from minae.layers import Dense
-from minae.losses import BCE, L1, MSE, BCEWithLogits, Loss, SoftmaxCrossEntropy
+from minae.losses import BCE, L1, MSE, BCEWithLogits, Loss, MixedLoss, SoftmaxCrossEntropy
 from minae.models import Autoencoder, ConditionalVAE, VariationalAutoencoder
 from minae.models.model import CHUNK
 from minae.optim import Adam
@@ -306,6 +306,8 @@ def torch_loss(loss, y, t):
             return F.mse_loss(y, t, reduction="sum")
         case L1():
             return F.l1_loss(y, t, reduction="sum")
+        case MixedLoss():  # of numbers alone; words: tests/test_tasks.py
+            return F.mse_loss(y, t, reduction="sum") / 2
         case SoftmaxCrossEntropy():
             return F.cross_entropy(y, t, reduction="sum")
 
@@ -317,7 +319,8 @@ def torch_loss(loss, y, t):
 def test_loss(kind, reduction, shape, backend):
     """Value and gradient, with the divisor that the reduction's name promises."""
     ops = bound("vanilla", backend).ops
-    rng, loss = np.random.default_rng(0), kind(reduction)
+    rng = np.random.default_rng(0)
+    loss = kind(reduction, numeric=shape[1]) if kind is MixedLoss else kind(reduction)
     y, t = rng.uniform(0.1, 0.9, shape), rng.uniform(size=shape)
     if kind is SoftmaxCrossEntropy:
         y, t = rng.normal(size=shape[:2]), rng.integers(0, shape[1], shape[0])
