@@ -20,6 +20,8 @@ from minae.threads import STEPS, Threads, cores
 class Machine:
     """A backend whose products take as long as the test says, by number of threads."""
 
+    name = "numba"
+
     def __init__(self, seconds):
         self.seconds = seconds
         self.count = None
