@@ -18,9 +18,8 @@ def parser() -> command.Parser:
     p.add_argument(
         "--bits",
         type=command.whole(1, 16),
-        default=8,
         metavar="N",
-        help="of a quantized code number (default: 8)",
+        help="of a quantized code number (default: 4, or 8 if lossy)",
     )
     p.add_argument(
         "--out",
@@ -39,7 +38,18 @@ def compress(options: argparse.Namespace) -> None:
     samples = run.samples(options)
     labels = None if model.classes is None else samples.labels
     lossless = not options.lossy
-    file = compression.compress(model, samples.images, labels, bits=options.bits, lossless=lossless)
+    try:
+        image_shape = run.image_shape()
+    except MinaeError:  # of series and tables the file is compared with gzip and LZMA alone
+        image_shape = None
+    file = compression.compress(
+        model,
+        samples.images,
+        labels,
+        bits=options.bits,
+        lossless=lossless,
+        image_shape=image_shape,
+    )
     back = compression.decompress(model, file)
     path = options.out or run.folder / "samples.minae"
     try:
@@ -50,7 +60,7 @@ def compress(options: argparse.Namespace) -> None:
     kind = "lossless" if lossless else f"lossy, PSNR {mean_psnr(samples.pixels, back / 255):.2f} dB"
     table = {f"minae, {kind}": len(file)}
     if samples.images.dtype == np.uint8:
-        table |= compression.sizes(samples.images, run.image_shape())
+        table |= compression.sizes(samples.images, image_shape)
     raw = samples.images.size
     print(f"{len(samples)} samples, read back and compared; bytes, and times smaller than raw:")
     for name, size in table.items():

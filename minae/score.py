@@ -37,12 +37,16 @@ def errors(
 ) -> Array:
     """What each element adds to its sample's score: (M, D), or (M, D + 1) for "elbo".
 
-    kind "error": (y - x)², so that the score is the squared reconstruction error. kind "elbo", for
-    variational models with BCE: the BCE of y from the mean code, less its floor at y = x, and in
-    the last column the KL of the code; the sum is the negative ELBO at the mean, less the entropy
-    of the grey values. Raises MinaeError if the model has none of it.
+    kind "error": (y - x)², so that the score is the squared reconstruction error, or what the
+    model's own method `errors` says. kind "elbo", for variational models with BCE: the BCE of y
+    from the mean code, less its floor at y = x, and in the last column the KL of the code; the sum
+    is the negative ELBO at the mean, less the entropy of the grey values. Raises
+    MinaeError if the model has none of it.
     """
     images = np.asarray(images)
+    if kind == "error" and hasattr(model, "errors"):  # of series and connections
+        own: Array = model.errors(images)
+        return own
     x = (images / 255 if images.dtype == np.uint8 else images).reshape(len(images), -1)
     given = {} if model.classes is None else {"labels": labels}
     y = model.reconstruct(images, **given)

@@ -302,12 +302,13 @@ def test_elbo_terms_sum_to_the_loss(runs):
 
 
 @pytest.mark.parametrize("recipe", ["vae", "cvae", "tanh"])
+@pytest.mark.parametrize("image_shape", [None, (28, 28), (49, 16)])
 @pytest.mark.parametrize("bits", [1, 8, 12])
-def test_compression_loses_nothing(recipe, bits, runs):
+def test_compression_loses_nothing(recipe, bits, image_shape, runs):
     model = minae.load(runs / recipe, "numpy", np.float64)
     images = np.random.default_rng(0).integers(0, 256, (30, 784), np.uint8)
     labels = np.arange(30) % 3
-    file = compression.compress(model, images, labels, bits=bits)
+    file = compression.compress(model, images, labels, bits=bits, image_shape=image_shape)
     np.testing.assert_array_equal(compression.decompress(model, file), images)
 
 
