@@ -35,13 +35,13 @@ class Nonzeros(NamedTuple):
     @classmethod
     def of(cls, ops: Backend, images: Array) -> "Nonzeros":
         """Those of host images (M, D), D <= 65536."""
-        rows, columns = np.nonzero(images)
-        starts = np.searchsorted(rows, np.arange(len(images) + 1))
-        return cls(
-            ops.asarray(starts, np.int64),
-            ops.asarray(columns, np.uint16),
-            ops.asarray(images[rows, columns]),
-        )
+        counts = [np.count_nonzero(image) for image in images]
+        starts = np.concatenate(([0], np.cumsum(counts)))
+        columns, values = np.empty(starts[-1], np.uint16), np.empty(starts[-1], images.dtype)
+        for image, first, end in zip(images, starts, starts[1:], strict=False):
+            columns[first:end] = np.flatnonzero(image)
+            values[first:end] = image[columns[first:end]]
+        return cls(ops.asarray(starts, np.int64), ops.asarray(columns), ops.asarray(values))
 
 
 @dataclass

@@ -35,23 +35,24 @@ _THREADS = {"prange": True, **_PRANGE} if OPENMP else False
 
 # error_model="numpy": a division by zero gives inf or NaN. With Python's error model each division
 # is a branch to an exception, and a loop that branches is not vectorized.
-elementwise: Callable[[Function], Function] = njit(cache=True, nogil=True, error_model="numpy")
+elementwise: Callable[[Function], Function] = njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
 """Compiles a kernel whose numbers are rounded step by step, as they are in NumPy."""
 
 # reassoc and nsz let a sum be taken in lanes, in an order that is fixed for each length. nnan and
 # ninf stay out: with them a diverged loss could come out as a finite number.
 reduction: Callable[[Function], Function] = njit(
-    cache=True, nogil=True, error_model="numpy", fastmath=_SUMS_IN_ANY_ORDER
+    cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy", fastmath=_SUMS_IN_ANY_ORDER
 )
 """Compiles a kernel whose floating sums may be taken in any order."""
 
 threaded: Callable[[Function], Function] = njit(
-    cache=True, nogil=True, error_model="numpy", parallel=_THREADS
+    cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy", parallel=_THREADS
 )
 """`elementwise` for a kernel that shares its parts out to threads with `prange`."""
 
 threaded_reduction: Callable[[Function], Function] = njit(
     cache=True,
+    no_cfunc_wrapper=True,
     nogil=True,
     error_model="numpy",
     fastmath=_SUMS_IN_ANY_ORDER,
