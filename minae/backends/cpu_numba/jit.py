@@ -35,7 +35,9 @@ _THREADS = {"prange": True, **_PRANGE} if OPENMP else False
 
 # error_model="numpy": a division by zero gives inf or NaN. With Python's error model each division
 # is a branch to an exception, and a loop that branches is not vectorized.
-elementwise: Callable[[Function], Function] = njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
+elementwise: Callable[[Function], Function] = njit(
+    cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy"
+)
 """Compiles a kernel whose numbers are rounded step by step, as they are in NumPy."""
 
 # reassoc and nsz let a sum be taken in lanes, in an order that is fixed for each length. nnan and
