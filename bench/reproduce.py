@@ -113,7 +113,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "M3",
-        "recipe `cvae`, 15 of its 50 epochs; 100 drawn images of each class, judged by a "
+        "recipe `cvae`, 50 epochs; 100 drawn images of each class, judged by a "
         "784-500-250-10 classifier trained on all labels",
         run.conditional(faithful=False),
         (
