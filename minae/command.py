@@ -5,6 +5,8 @@ import csv
 import json
 import os
 import sys
+import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +20,7 @@ from minae import plots, recipes
 from minae.backends import PACKAGES
 from minae.backends.spec import Array, Pair
 from minae.datasets import download, load_images
-from minae.errors import MinaeError
+from minae.errors import MinaeError, first_sentence
 from minae.files import whole_file
 from minae.io import load
 from minae.models.model import Model
@@ -44,7 +46,7 @@ def run(
         print(f"minae: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"minae: {interrupt or 'interrupted; nothing was written'}", file=sys.stderr)
+        print(f"minae: {str(interrupt) or 'interrupted; nothing was written'}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -166,7 +168,7 @@ class Run:
         for method in methods:
             if not callable(getattr(self.model, method, None)):
                 raise MinaeError(
-                    f"{self.folder} holds a {type(self.model).__name__}, which cannot {method}"
+                    f"the model of {self.folder}, {type(self.model).__name__}, cannot {method}"
                 )
         model: Model = self.model
         return model
@@ -281,15 +283,18 @@ def read_array(path: Path) -> tuple[Array, Array | None]:
             with path.open(encoding="utf-8") as lines:
                 first = next(csv.reader(lines), [])
             header = 0 if all(map(_is_number, first)) else 1
-            array, labels = np.loadtxt(path, delimiter=",", skiprows=header, ndmin=2), None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # no lines: refused below
+                array, labels = np.loadtxt(path, delimiter=",", skiprows=header, ndmin=2), None
             if header and first[0] == "label":
                 array, labels = array[:, 1:], array[:, 0].astype(np.int64)
         else:
-            raise MinaeError(f"{path} is to end in .npy, .npz or .csv, or to be a folder")
-    except (OSError, EOFError, ValueError) as error:
+            raise MinaeError(f"{path} is to end in .npy, .npz or .csv")
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         if isinstance(error, MinaeError):
             raise
-        raise MinaeError(f"{path} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or first_sentence(error)
+        raise MinaeError(f"{path} cannot be read ({reason})") from error
     if array.ndim < 2 or len(array) == 0:
         raise MinaeError(f"{path} holds an array of shape {array.shape}, wanted (M, D), M >= 1")
     return array, labels

@@ -45,7 +45,7 @@ def label_of(run: command.Run, label: int | None, count: int) -> Array | None:
     if run.model.classes is None:
         if label is not None:
             raise MinaeError(
-                f"{run.folder} holds a {type(run.model).__name__}, which takes no --label"
+                f"the model of {run.folder}, {type(run.model).__name__}, takes no --label"
             )
         return None
     if label is None:

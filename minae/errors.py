@@ -5,5 +5,10 @@ class MinaeError(ValueError):
     """Says what was found and what was wanted, and the remedy where there is one."""
 
 
+def first_sentence(error: Exception) -> str:
+    """What another library's error says, without its advice and its last full stop."""
+    return str(error).split("\n")[0].split(". ")[0].rstrip(".")
+
+
 class Diverged(MinaeError):
     """The loss of a training became infinite or not a number."""

@@ -40,11 +40,19 @@ def inpaint(options: argparse.Namespace) -> None:
     samples, image_shape = run.samples(options, 100), run.image_shape()
     x = samples.pixels
     if options.mask_file:
-        missing = command.read_array(options.mask_file)[0].reshape(-1, x.shape[1]) != 0
-        if len(missing) != len(x):
-            raise MinaeError(f"{options.mask_file} has {len(missing)} masks, {len(x)} wanted")
+        masks = command.read_array(options.mask_file)[0]
+        missing = masks.reshape(len(masks), -1) != 0  # (M, D)
+        if missing.shape != x.shape:
+            raise MinaeError(
+                f"{options.mask_file} holds {len(missing)} masks of {missing.shape[1]} pixels, "
+                f"wanted {len(x)} of {x.shape[1]}"
+            )
     else:
         missing = inpainting.mask(options.mask, len(x), image_shape, options.share, options.seed)
+    damaged = np.where(missing, 0, x)
+    lost = (damaged != x).any(axis=1)  # (M,): an unharmed image has no PSNR
+    if not lost.any():
+        raise MinaeError("no sample loses anything: all missing pixels are 0, take other masks")
     labels = None if model.classes is None else samples.labels
     models = {
         f"model, {method}": inpainting.inpaint(
@@ -52,14 +60,16 @@ def inpaint(options: argparse.Namespace) -> None:
         )
         for method in ("energy", "iterate", "direct")
     }
-    results = {"damaged": np.where(missing, 0, x), **models}
+    results = {"damaged": damaged, **models}
     try:
         for method, name in (("telea", "Telea"), ("navier-stokes", "Navier-Stokes")):
             results[name] = inpainting.classical(samples.images, missing, image_shape, method)
     except MinaeError as error:
         print(f"not compared: {error}")
-    scores = {name: mean_psnr(x, y) for name, y in results.items()}
+    scores = {name: mean_psnr(x[lost], y[lost]) for name, y in results.items()}
     print(f"{len(x)} samples, {missing.mean():.0%} of the pixels missing; PSNR in dB:")
+    if not lost.all():
+        print(f"  (without {len(x) - lost.sum()} that lost nothing but zeros)")
     for name, score in scores.items():
         print(f"  {name:<16}{score:6.2f}")
     print(f"best: {max(scores, key=scores.__getitem__)}")

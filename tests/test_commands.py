@@ -60,6 +60,18 @@ def runs(data_folder, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """A folder of files that are not what their names promise."""
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "empty.csv").touch()
+    (folder / "text.npy").write_text("no array\n")
+    (folder / "cut.npz").write_bytes(b"PK\x03\x04 cut short")
+    (folder / "narrow.csv").write_text("1,0,1\n0,1,0\n")
+    np.save(folder / "none.npy", np.zeros((2, 784)))
+    return folder
+
+
 def minae_says(capsys, *arguments) -> tuple[int, str]:
     """Exit code and all output of `minae ARGUMENTS`."""
     capsys.readouterr()
@@ -217,18 +229,58 @@ def test_files_of_ones_own(runs, tmp_path, capsys):
         (["compress", "{vae}", "--bits", "17"], "17 is not a whole number from 1 to 16"),
         (["decompress", "{vae}", "{vae}/config.json"], "it does not begin with MINAEC01"),
         (["decompress", "{vae}", "{tmp}/no"], "cannot be read (No such file or directory)"),
+        (["decode", "{vae}", "--codes", "{broken}/empty.csv"], "holds an array of shape (0, 1)"),
+        (
+            ["decode", "{vae}", "--codes", "{broken}/text.npy"],
+            "cannot be read (This file contains pickled (object) data)\n",
+        ),
+        (["decode", "{vae}", "--codes", "{broken}/cut.npz"], "cannot be read (File is not a zip"),
+        (["decode", "{vae}", "--codes", "{broken}"], "is to end in .npy, .npz or .csv\n"),
+        (
+            ["inpaint", "{vae}", "--first", "2", "--mask-file", "{broken}/narrow.csv"],
+            "holds 2 masks of 3 pixels, wanted 2 of 784",
+        ),
+        (
+            ["inpaint", "{vae}", "--first", "2", "--mask-file", "{broken}/none.npy"],
+            "no sample loses anything",
+        ),
         (["frobnicate"], "unknown command 'frobnicate'; choose one of train, "),
     ],
 )
-def test_mistakes_get_one_sentence(arguments, sentence, runs, tmp_path, monkeypatch, capsys):
+def test_mistakes_get_one_sentence(
+    arguments, sentence, runs, broken, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    places = {"tmp": tmp_path} | {name: runs / name for name in RUNS}
+    places = {"tmp": tmp_path, "broken": broken} | {name: runs / name for name in RUNS}
     code, said = minae_says(capsys, *(argument.format(**places) for argument in arguments))
     assert code == 2
     assert sentence in said
     assert said.startswith("minae: ")
     assert said.count("\n") == 1
     assert [*tmp_path.iterdir()] == []
+
+
+def test_an_unharmed_image_counts_in_no_psnr(runs, tmp_path, capsys):
+    masks = np.zeros((2, 784))
+    masks[0] = 1
+    np.save(tmp_path / "masks.npy", masks)
+    arguments = ["--first", 2, "--mask-file", tmp_path / "masks.npy", "--out", tmp_path / "a.png"]
+    code, said = minae_says(capsys, "inpaint", runs / "vae", *arguments)
+    x = command.Run(runs / "vae").part("test").pixels[0]
+    assert code == 0, said
+    assert "(without 1 that lost nothing but zeros)" in said
+    assert f"damaged         {-10 * np.log10(np.square(x).mean()):6.2f}" in said
+
+
+def test_a_keyboard_interrupt_without_words_is_explained(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "Run", interrupted)
+    assert minae_says(capsys, "reconstruct", "run") == (
+        130,
+        "minae: interrupted; nothing was written\n",
+    )
 
 
 def test_an_unfinished_run_is_named(tmp_path, capsys):

@@ -17,7 +17,7 @@ import numpy as np
 
 from minae.backends.spec import Array, Pair
 from minae.datasets.split import split_off
-from minae.errors import MinaeError
+from minae.errors import MinaeError, first_sentence
 
 NAMES = {
     "train images": ("train_images", "x_train", "images", "arr_0"),
@@ -45,7 +45,7 @@ def read_image_arrays(path: Path, image_shape: Pair) -> tuple[Array, Array, Arra
     train, test = (_read_part(arrays, part, path, image_shape) for part in ("train", "test"))
     if train is None:
         raise MinaeError(
-            f"{path} holds the arrays {', '.join(arrays) or 'none'}; one of "
+            f"{path} holds {'the arrays ' if arrays else 'no arrays'}{', '.join(arrays)}; one of "
             f"{', '.join(NAMES['train images'])} wanted"
         )
     if test is not None:
@@ -84,10 +84,9 @@ def _read_all(path: Path) -> dict[str, Array]:
                 with loaded:
                     arrays |= {name: loaded[name] for name in loaded.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            reason = str(error).split("\n")[0].rstrip(".")
             raise MinaeError(
-                f"{file} cannot be read as NumPy arrays ({reason}), a whole .npy or .npz file "
-                "without Python objects wanted"
+                f"{file} cannot be read as NumPy arrays ({first_sentence(error)}), a "
+                "whole .npy or .npz file without Python objects wanted"
             ) from error
     return arrays
 
