@@ -473,3 +473,17 @@ def test_what_is_not_the_batch_itself_is_multiplied_as_a_whole():
     assert layer.sparse_input("sparse_matmul", cache.x.copy(), cache.encoder) is None
     assert model.nonzeros(np.full((5, 784), 1, np.uint8)) is None  # no zeros
     assert model.nonzeros(mnist(5)[0] / 255) is None  # floats
+
+
+@pytest.mark.parametrize("D", [2**16, 2**16 + 3])
+def test_nonzeros_of_large_images(D, monkeypatch):
+    """The last pixels count, whether a list of nonzeros has room for their number or not."""
+    images = np.zeros((4, D), np.uint8)
+    images[:, -3:], images[:, 5] = 255, 100
+
+    def run(sparse):
+        model = Autoencoder((D,), Dense(D, 2), Dense(2, D), MSE("image")).bind("numba", np.float64)
+        monkeypatch.setattr(model.ops, "sparse_pays", lambda *_: sparse)
+        return losses_of(Training(model, SGD(1e-5), images, batch_size=2), 4)
+
+    np.testing.assert_allclose(run(True), run(False), rtol=TOLERANCE)

@@ -13,6 +13,7 @@ from minae.errors import MinaeError
 from minae.init import Initializer
 
 Shape = tuple[int, ...]
+COLUMNS = 2**16  # that the uint16 of `Nonzeros` tells apart
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Nonzeros(NamedTuple):
 
     @classmethod
     def of(cls, ops: Backend, images: Array) -> "Nonzeros":
-        """Those of host images (M, D), D <= 65536."""
+        """Those of host images (M, D), D <= COLUMNS."""
         counts = [np.count_nonzero(image) for image in images]
         starts = np.concatenate(([0], np.cumsum(counts)))
         columns, values = np.empty(starts[-1], np.uint16), np.empty(starts[-1], images.dtype)
