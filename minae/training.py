@@ -15,7 +15,7 @@ from minae.optim import Optimizer
 
 
 class Training:
-    """Trains a bound model on images kept on the device.
+    """Trains a bound model on images kept on the device, with an optimizer of its own.
 
     images (M, D), uint8 or float in [0, 1], and integer labels (M,) are given on the host. Each
     epoch visits every sample once, in a new order if `shuffle`; its last batch is smaller where
@@ -49,6 +49,7 @@ class Training:
         self._order = self._new_order()
         self._zero = model.ops.zeros((1,), np.float64)
         optimizer.bind(model.parameters)
+        self._bound = optimizer.state
 
     @property
     def steps_per_epoch(self) -> int:
@@ -60,7 +61,16 @@ class Training:
         return self._start == self.samples
 
     def step(self) -> Cache:
-        """One step: load a batch, forward, backward, update. Returns the cache it ran in."""
+        """One step: load a batch, forward, backward, update. Returns the cache it ran in.
+
+        Raises MinaeError if the model or the optimizer has been bound again since.
+        """
+        optimizer = self.optimizer
+        if optimizer.state is not self._bound or optimizer.parameters is not self.model.parameters:
+            raise MinaeError(
+                "the model or the optimizer was bound again after this Training was made: "
+                "make a new Training, and an optimizer for each"
+            )
         if self.at_epoch_end:
             self.epoch, self._start = self.epoch + 1, 0
             self._order = self._new_order()

@@ -435,6 +435,21 @@ def test_refused_labels(labels, message):
         Training(model, recipe.optimizer, mnist(20)[0], labels, batch_size=8)
 
 
+@pytest.mark.parametrize("again", ["another model", "the same model", "model alone"])
+def test_what_is_bound_to_something_else_is_refused(again):
+    """An optimizer that has gone over to another training would leave this one's weights alone."""
+    model, other, optimizer = tiny(), tiny(), Adam()
+    training = Training(model, optimizer, tiny_images(7), batch_size=3)
+    training.step()
+    if again == "model alone":
+        model.bind("numpy", np.float64)
+    else:
+        bound = other if again == "another model" else model
+        Training(bound, optimizer, tiny_images(7), batch_size=3).step()
+    with pytest.raises(MinaeError, match="was bound again after this Training was made"):
+        training.step()
+
+
 # ------------------------------------------------------------------ zeros left out
 @every_backend
 @pytest.mark.parametrize("name", ["vanilla", "tanh", "vae"])
