@@ -158,9 +158,11 @@ def train(options: argparse.Namespace) -> None:
                 save(model, folder / "model.safetensors")
                 write_figures(folder / "figures", model, data, run.metrics, options.recipe)
                 write_json(folder / "summary.json", summary)
-                (folder / CHECKPOINT).unlink()
+            (folder / CHECKPOINT).unlink()  # out of reach of what removes a run without one
         except KeyboardInterrupt as stop:
             if not is_unfinished(folder):
+                if (folder / "summary.json").is_file():
+                    raise KeyboardInterrupt(f"interrupted; {folder} is finished") from stop
                 raise
             step = checkpoint.read(folder)[0].counts.step
             raise KeyboardInterrupt(

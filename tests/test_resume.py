@@ -176,6 +176,23 @@ def test_an_interrupt_while_the_results_are_written(tmp_path, monkeypatch, capsy
     same_run(tmp_path / "whole", tmp_path / "run")
 
 
+def test_an_interrupt_as_the_checkpoint_goes_leaves_the_finished_run(tmp_path, monkeypatch, capsys):
+    options = ["vanilla", "--backend", "numpy", "--steps", "3", "--quiet"]
+    assert main([*options, "--out", str(tmp_path / "whole")]) == 0
+    right = Path.unlink
+
+    def unlink(path, **options):
+        right(path, **options)
+        if path.name == CHECKPOINT:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        assert main([*options, "--out", str(tmp_path / "run")]) == 130
+    assert capsys.readouterr().err == f"minae: interrupted; {tmp_path}/run is finished\n"
+    same_run(tmp_path / "whole", tmp_path / "run")
+
+
 def test_checkpoints_between(tmp_path, monkeypatch):
     """With one after every step, a process killed in the middle loses one step at most."""
     monkeypatch.setattr(command, "CHECKPOINT_EVERY", 0.0)
