@@ -138,21 +138,24 @@ class Training:
     def restore(self, arrays: dict[str, Array], numbers: dict[str, Any]) -> None:
         """Take on what `state` gave. Raises MinaeError if it is that of another model."""
         ops, optimizer = self.model.ops, self.optimizer
-        wanted = {f"weights.{path}" for path in self.model.parameters.to_numpy()}
-        wanted |= {f"optimizer.{name}" for name in optimizer.state}
-        if arrays.keys() != wanted:
-            odd = ", ".join(sorted(arrays.keys() ^ wanted))
-            raise MinaeError(f"the checkpoint is that of another model or optimizer: {odd}")
+        weights = self.model.parameters.views | self.model.parameters.statistics
+        kept = {f"weights.{path}": values for path, values in weights.items()}
+        kept |= {f"optimizer.{name}": v for name, v in optimizer.state.items()}
+        wanted, found = (
+            {name: (array.shape, array.dtype) for name, array in some.items()}
+            for some in (kept, arrays)
+        )
+        odd = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)]
+        if odd:
+            raise MinaeError(
+                f"the checkpoint is that of another model or optimizer: {', '.join(odd)}"
+            )
         for name, values in arrays.items():
-            kind, _, path = name.partition(".")
-            if kind == "weights":
-                self.model.parameters.assign(path, values)
-            else:
-                state = optimizer.state[path]
-                ops.copy(ops.asarray(values, state.dtype), out=state)
+            ops.copy(ops.asarray(values), out=kept[name])
         optimizer.resume(numbers["steps"])
         self.epoch, self._start = numbers["epoch"], numbers["start"]
         self._order = self._new_order()
+        self.averages()  # sums of what was done before
         for size, sums in numbers["sums"].items():
             cache = self._cache(int(size))
             cache.batches = sums["batches"]
