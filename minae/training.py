@@ -17,10 +17,11 @@ from minae.optim import Optimizer
 class Training:
     """Trains a bound model on images kept on the device, with an optimizer of its own.
 
-    images (M, D), uint8 or float in [0, 1], and integer labels (M,) are given on the host. Each
-    epoch visits every sample once, in a new order if `shuffle`; its last batch is smaller where
-    batch_size does not divide M. `step()` is one optimizer step; nothing is allocated after the
-    first of each size.
+    images (M, D), uint8 or float in [0, 1], and integer labels (M,) are given on the host. On a CPU
+    they are used where they lie and are not to be changed: of mostly black ones, what is not zero
+    is listed at the beginning. Each epoch visits every sample once, in a new order if `shuffle`;
+    its last batch is smaller where batch_size does not divide M. `step()` is one optimizer step;
+    nothing is allocated after the first of each size.
     """
 
     def __init__(

@@ -130,6 +130,10 @@ class Layer:
         """Layers inside this one, in order."""
         return []
 
+    def stream(self) -> int | None:
+        """Purpose word (minae.random) of what the layer draws in training; None if it does not."""
+        return None
+
     def output_shape(self, x_shape: Shape) -> Shape:
         """Shape of y for an x of this shape, both with N. Raises MinaeError if x does not fit."""
         raise NotImplementedError
