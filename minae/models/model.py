@@ -190,7 +190,9 @@ class Model:
             yield slice(start, stop), cache
 
     def _chunk_cache(self, samples: int) -> Cache:
+        """Of whole chunks one is kept, and of all other sizes the last one."""
         if samples not in self._chunks:
+            self._chunks = {n: cache for n, cache in self._chunks.items() if n == CHUNK}
             self._chunks[samples] = self.new_cache(samples, training=False)
         return self._chunks[samples]
 
