@@ -542,6 +542,22 @@ def test_refused_importance_weighting():
         ImportanceWeightedAutoencoder((20,), 3, *networks, MSE())
 
 
+@every_backend
+@pytest.mark.parametrize("layer", [Dropout(0.5), MaskingNoise(0.5), GaussianNoise(0.1)])
+def test_an_importance_weighted_decoder_draws_nothing(layer, backend):
+    """It is given k rows an image, and there is one number of a sample in the data set."""
+
+    def training(encoder, decoder):
+        model = ImportanceWeightedAutoencoder((20,), 3, encoder, decoder, BCEWithLogits("image"))
+        return Training(model.bind(backend), Adam(), np.full((4, 20), 0.5), batch_size=4)
+
+    training(Sequential(Dense(20, 6), layer), Dense(3, 20)).step()
+    with pytest.raises(
+        MinaeError, match=r"for each sample of a batch, here 4, and cannot be given"
+    ):
+        training(Dense(20, 6), Sequential(layer, Dense(3, 20))).step()
+
+
 # ------------------------------------------------------------------ classifier
 @every_backend
 def test_classifier(backend, tmp_path):

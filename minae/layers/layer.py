@@ -142,8 +142,15 @@ class Layer:
         self, x_shape: Shape, batch: Batch | None = None, *, needs_dx: bool = True
     ) -> Cache:
         """Buffers for inputs of this shape. Without `needs_dx`, backward returns None: the first
-        layer of a network need not compute a gradient that nobody reads."""
+        layer of a network need not compute a gradient that nobody reads.
+
+        Raises MinaeError if a layer that draws is given other rows than the batch's samples."""
         batch = batch or Batch.first(self.ops, x_shape[0])
+        if self.stream() is not None and len(batch.rows) != x_shape[0]:
+            raise MinaeError(
+                f"{type(self).__name__} draws for each sample of a batch, here {len(batch.rows)}, "
+                f"and cannot be given inputs of shape {x_shape}"
+            )
         cache = Cache(batch=batch, x_shape=x_shape, y_shape=self.output_shape(x_shape))
         cache.dx = self.empty(x_shape) if needs_dx else None
         return cache
