@@ -419,6 +419,19 @@ def test_tied_like_torch(backend):
 
 
 @every_backend
+def test_a_tied_layer_alone_in_a_sequential(backend):
+    """Trains as the bare layer does, on either side."""
+    images = np.random.default_rng(4).uniform(size=(5, 12))
+    gradients = []
+    for wrap in (lambda layer: layer, Sequential):
+        networks = wrap(Dense(12, 3)), wrap(TransposedDense(3, 12))
+        model = TiedAutoencoder((12,), *networks, MSE()).bind(backend, np.float64)
+        loaded(model, images)
+        gradients.append(model.ops.to_numpy(model.parameters.gradients))
+    np.testing.assert_array_equal(*gradients)
+
+
+@every_backend
 def test_pca_is_found(backend):
     """Error and subspace, on data with a gap behind the third variance."""
     rng = np.random.default_rng(5)
