@@ -235,7 +235,7 @@ def _add_products(taps_together: int, outputs: int) -> Any:
         k: Any,
         dw: Any,
     ) -> Any:
-        """dw[taps[1, t + i], k + o] += Σ_{start <= n < end} x[taps[0, t + i], n] dy[first + o·step, n]
+        """dw[taps[1, t + i], k + o] += Σ_n x[taps[0, t + i], n] dy[first + o·step, n], start <= n < end,
         for 0 <= i < taps, 0 <= o < outputs; end - start in whole vectors.
 
         A vector read is used `outputs` or `taps` times. The sums' lanes are added across sums, not
