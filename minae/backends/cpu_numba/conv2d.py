@@ -9,7 +9,6 @@ thread takes a part of the samples.
 """
 
 import numpy as np
-from numba import prange
 
 from minae.backends.cpu_numba.jit import elementwise, reduction, threaded
 from minae.backends.cpu_numba.sample_last import (
@@ -49,7 +48,7 @@ def conv2d_forward(
     x_last = like_sample_last("conv2d.x_last", x, parts, B)
     y_last = like_sample_last("conv2d.y_last", out, parts, B)
     x = contiguous("conv2d.x", x)
-    _forward(x, w_taps, stride, padding, dilation, taps, B, x_last, y_last, out)
+    _forward(parts, x, w_taps, stride, padding, dilation, taps, B, x_last, y_last, out)
 
 
 def conv2d_input_gradient(
@@ -71,7 +70,7 @@ def conv2d_input_gradient(
     dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
     dx_last = like_sample_last("conv2d.x_last", out, parts, B)
     dy = contiguous("conv2d.dy", dy)
-    _input_gradient(dy, w_taps, stride, padding, dilation, taps, B, dy_last, dx_last, out)
+    _input_gradient(parts, dy, w_taps, stride, padding, dilation, taps, B, dy_last, dx_last, out)
 
 
 def conv2d_weight_gradient(
@@ -98,7 +97,9 @@ def conv2d_weight_gradient(
     x_last = like_sample_last("conv2d.x_last", x, parts, B)
     dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
     x, dy = contiguous("conv2d.x", x), contiguous("conv2d.dy", dy)
-    _weight_gradient(x, dy, (KH, KW), stride, padding, dilation, taps, B, x_last, dy_last, dw_taps)
+    _weight_gradient(
+        parts, x, dy, (KH, KW), stride, padding, dilation, taps, B, x_last, dy_last, dw_taps
+    )
     for dw in dw_taps[1:]:
         np.add(dw_taps[0], dw, out=dw_taps[0])
     dw = dw_taps[0, :, :Q].reshape(groups, KH, KW, C, -1)  # (G, KH, KW, C/G, K/G)
@@ -111,6 +112,8 @@ def conv2d_weight_gradient(
 
 @threaded
 def _forward(
+    part: int,
+    parts: int,
     x: Array,
     w: Array,
     stride: Pair,
@@ -122,17 +125,18 @@ def _forward(
     y_last: Array,
     y: Array,
 ) -> None:
-    for part in prange(len(taps)):
-        first, end = share_of_runs(part, len(taps), len(x))
-        for n in range(first, end, B):
-            chunk = slice(n, min(n + B, end))
-            b = sample_last(x[chunk], x_last[part])
-            _windows_sums(x_last[part], w, stride, padding, dilation, taps[part], b, y_last[part])
-            sample_first(y_last[part], y[chunk])
+    first, end = share_of_runs(part, parts, len(x))
+    for n in range(first, end, B):
+        chunk = slice(n, min(n + B, end))
+        b = sample_last(x[chunk], x_last[part])
+        _windows_sums(x_last[part], w, stride, padding, dilation, taps[part], b, y_last[part])
+        sample_first(y_last[part], y[chunk])
 
 
 @threaded
 def _input_gradient(
+    part: int,
+    parts: int,
     dy: Array,
     w: Array,
     stride: Pair,
@@ -144,17 +148,18 @@ def _input_gradient(
     dx_last: Array,
     dx: Array,
 ) -> None:
-    for part in prange(len(taps)):
-        first, end = share_of_runs(part, len(taps), len(dy))
-        for n in range(first, end, B):
-            chunk = slice(n, min(n + B, end))
-            b = sample_last(dy[chunk], dy_last[part])
-            _readers_sums(dy_last[part], w, stride, padding, dilation, taps[part], b, dx_last[part])
-            sample_first(dx_last[part], dx[chunk])
+    first, end = share_of_runs(part, parts, len(dy))
+    for n in range(first, end, B):
+        chunk = slice(n, min(n + B, end))
+        b = sample_last(dy[chunk], dy_last[part])
+        _readers_sums(dy_last[part], w, stride, padding, dilation, taps[part], b, dx_last[part])
+        sample_first(dx_last[part], dx[chunk])
 
 
 @threaded
 def _weight_gradient(
+    part: int,
+    parts: int,
     x: Array,
     dy: Array,
     kernel: Pair,
@@ -167,17 +172,16 @@ def _weight_gradient(
     dy_last: Array,
     dw: Array,
 ) -> None:
-    for part in prange(len(taps)):
-        dw[part] = 0
-        first, end = share_of_runs(part, len(taps), len(x))
-        for n in range(first, end, B):
-            chunk = slice(n, min(n + B, end))
-            b = sample_last(x[chunk], x_last[part])
-            sample_last(dy[chunk], dy_last[part])
-            _add_windows_products(
-                *(x_last[part], dy_last[part], kernel, stride, padding, dilation),
-                *(taps[part], b, dw[part]),
-            )
+    dw[part] = 0
+    first, end = share_of_runs(part, parts, len(x))
+    for n in range(first, end, B):
+        chunk = slice(n, min(n + B, end))
+        b = sample_last(x[chunk], x_last[part])
+        sample_last(dy[chunk], dy_last[part])
+        _add_windows_products(
+            *(x_last[part], dy_last[part], kernel, stride, padding, dilation),
+            *(taps[part], b, dw[part]),
+        )
 
 
 @elementwise

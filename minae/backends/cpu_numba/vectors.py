@@ -7,20 +7,16 @@ in `generate` emits its body again and again, so it costs no branch.
 
 # mypy: allow-untyped-calls
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic as numba_intrinsic
 from numba.np.arrayobj import make_array, populate_array
 
-from minae.backends.cpu_numba.jit import Function
+from minae.backends.cpu_numba.jit import intrinsic
 from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
-
-intrinsic: Callable[[Function], Function] = numba_intrinsic
 
 _AVX512 = bool(binding.get_host_cpu_features().get("avx512f", False))
 VECTOR_BYTES = 64 if _AVX512 else 32
