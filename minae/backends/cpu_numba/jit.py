@@ -52,7 +52,14 @@ OPENMP = _openmp()
 
 # error_model="numpy": a division by zero gives inf or NaN. With Python's error model each division
 # is a branch to an exception, and a loop that branches is not vectorized.
-_ELEMENTWISE = {"cache": True, "nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+# _nrt=False: kernels allocate nothing, so no references are counted, nor compiled to be.
+_ELEMENTWISE = {
+    "_nrt": False,
+    "cache": True,
+    "nogil": True,
+    "no_cfunc_wrapper": True,
+    "error_model": "numpy",
+}
 # reassoc and nsz let a sum be taken in lanes, in an order that is fixed for each length. nnan and
 # ninf stay out: with them a diverged loss could come out as a finite number.
 _REDUCTION = {**_ELEMENTWISE, "fastmath": {"contract", "reassoc", "nsz"}}

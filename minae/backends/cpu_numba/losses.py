@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minae.backends.cpu_numba.jit import elementwise, threaded_reduction
+from minae.backends.cpu_numba.jit import threaded_reduction
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import log, log1p, sigmoid, softplus
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
@@ -75,17 +75,11 @@ def _loss(
             value[0] = scale * totals.sum()
 
 
-@elementwise
-def _source(y: ArrayOrNone, dy: ArrayOrNone) -> ArrayOrNone:
-    """Where y is read: in dy where it works in place."""
-    return dy if y is None else y
-
-
 @threaded_reduction
 def _bce_with_logits(
     part: int, parts: int, y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone
 ) -> None:
-    source = _source(y, dy)
+    source = dy if y is None else y
     total = 0.0
     first, end = share(part, parts, len(t))
     for n in range(first, end):
@@ -103,7 +97,7 @@ def _bce_with_logits(
 def _bce(
     part: int, parts: int, y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone
 ) -> None:
-    source = _source(y, dy)
+    source = dy if y is None else y
     one = t.dtype.type(1)
     least_log = t.dtype.type(-100)
     least_variance = t.dtype.type(1e-12)
@@ -130,7 +124,7 @@ def _bce(
 def _mse(
     part: int, parts: int, y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone
 ) -> None:
-    source = _source(y, dy)
+    source = dy if y is None else y
     two_scale = scale + scale
     total = 0.0
     first, end = share(part, parts, len(t))
@@ -149,7 +143,7 @@ def _mse(
 def _l1(
     part: int, parts: int, y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone
 ) -> None:
-    source = _source(y, dy)
+    source = dy if y is None else y
     zero = t.dtype.type(0)
     total = 0.0
     first, end = share(part, parts, len(t))
