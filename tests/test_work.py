@@ -128,7 +128,7 @@ def test_a_step_is_recorded_once():
 def test_kernels_are_counted_by_type():
     """Whether they were compiled in this process or before."""
     ops, value = get_backend("numba"), np.zeros(1)
-    y, t, double = np.ones((3, 4), np.float32), np.ones((3, 4), np.float32), np.ones((3, 4))
+    y, t, double = np.ones((3, 400), np.float32), np.ones((3, 400), np.float32), np.ones((3, 400))
 
     def three_types():
         ops.l1(y, t, 1.0, value=value, dy=None)
