@@ -36,7 +36,7 @@ def write_figures(folder: Path, model: Model, data: Dataset, metrics: Metrics, t
     plots.loss_curve(
         folder / "loss.png",
         {split: metrics.series(split) for split in ("train", "test")},
-        y_label=f"loss ({model.loss.unit})",
+        y_label=data.say(f"loss ({model.loss.unit})"),
         title=title,
     )
     if isinstance(data, RollSet) and isinstance(model, VariationalAutoencoder):
@@ -176,7 +176,7 @@ def _codes(
         folder / "latent.png",
         codes,
         labels,
-        title=f"{title}: codes of {len(codes)} test images",
+        title=data.say(f"{title}: codes of {len(codes)} test images"),
         axis_labels=axis_labels,
     )
 

@@ -82,7 +82,7 @@ def small_mnist(monkeypatch):
             test_labels=data.test_labels[:500],
         )
 
-    monkeypatch.setattr("minae.train.load_images", cut)
+    monkeypatch.setattr(image_files, "load_images", cut)
 
 
 def rows(run: Path):
@@ -125,7 +125,7 @@ def test_run_folder(recipe, backend, tmp_path, small_mnist, capsys):
     codes = np.zeros((2, model.code))
     images = model.decode(codes) if labels is None else model.decode(codes, labels)
     assert images.shape == (2, np.prod(model.input_shape))
-    assert "per image" in capsys.readouterr().out
+    assert f"per {recipes.data(recipe).sample}" in capsys.readouterr().out
 
 
 def test_the_same_seed_gives_the_same_run_on_both_backends(tmp_path, small_mnist):
