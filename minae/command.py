@@ -16,7 +16,16 @@ import numpy as np
 from minae import plots, recipes
 from minae.backends import PACKAGES
 from minae.backends.spec import Array
-from minae.datasets import AnomalySet, Dataset, ImageSet, LevelSet, RecordSet, SeriesSet, download
+from minae.datasets import (
+    AnomalySet,
+    Dataset,
+    ImageSet,
+    LevelSet,
+    RecordSet,
+    RollSet,
+    SeriesSet,
+    download,
+)
 from minae.datasets.arrays import SUFFIXES, read_array
 from minae.datasets.dataset import Rows
 from minae.datasets.levels import COLOURS, KINDS, drawn
@@ -203,6 +212,8 @@ class Run:
 
     def read(self, path: Path, split: str) -> Samples:
         """The samples of a file, prepared as the training of the model prepared its own."""
+        if not path.exists():
+            raise MinaeError(f"{path} cannot be read (No such file or directory)")
         if path.suffix in SUFFIXES:
             found = Rows(*read_array(path, split))
         else:
@@ -286,8 +297,9 @@ class Run:
             maps = drawn(samples)
             plots.tile_maps(path, maps, KINDS, COLOURS, columns, title, row_labels=names)
         else:
-            shape = self.of_images("can be drawn").shape(self.model)
-            plots.image_grid(path, samples, shape, columns, title=title, row_labels=names)
+            kind = self.of_images("can be drawn")
+            grid = plots.piano_rolls if issubclass(kind, RollSet) else plots.image_grid
+            grid(path, samples, kind.shape(self.model), columns, title=title, row_labels=names)
 
     def write_records(self, path: Path, rows: Sequence[Array], names: Sequence[str]) -> None:
         """Rows of encoded records as a table of numbers and words; with names, each says its row's

@@ -409,9 +409,20 @@ def score_histogram(
         for number, (name, value) in enumerate(thresholds.items()):
             style = ("--", ":")[number % 2]
             axes.axvline(np.log10(value), color="#444444", linestyle=style, linewidth=1, label=name)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{10**x:.3g}")
+        low, high = edges[0], edges[-1]
+        digits = (1,) if high - low > 4 else (1, 2, 5) if high - low > 1 else (1, 1.5, 2, 3, 5, 7)
+        ticks = [d * 10.0**e for e in range(-10, 11) for d in digits]
+        ticks = [tick for tick in ticks if low <= np.log10(tick) <= high]
+        axes.set_xticks(np.log10(ticks), [f"{tick:g}" for tick in ticks])
         _annotate(axes, title, "score", "density of its logarithm")
-        axes.legend(fontsize=TEXT, frameon=False)
+        axes.legend(
+            fontsize=TEXT,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.17),
+            ncols=4,
+            columnspacing=1.2,
+        )
 
 
 def bars(path: Path, panels: Mapping[str, Mapping[str, float]], x_label: str, title: str) -> None:
@@ -472,12 +483,20 @@ def tile_maps(
 
 
 def piano_rolls(
-    path: Path, rolls: Array, roll_shape: Pair, columns: int, *, title: str = ""
+    path: Path,
+    rolls: Array,
+    roll_shape: Pair,
+    columns: int,
+    *,
+    title: str = "",
+    row_labels: Sequence[str] = (),
 ) -> None:
-    """Rolls (M, pitches·steps) of P(note), `columns` in a row, each with lines at every beat."""
+    """Rolls (M, pitches·steps) of P(note), `columns` in a row, each with lines at every beat;
+    row_labels stand left of the rows."""
     pitches, steps = roll_shape
     rows = -(-len(rolls) // columns)
-    with _figure(path, 2.4 * columns, 1.5 * rows) as figure:
+    width = min(2.4, 14 / columns)
+    with _figure(path, width * columns, 0.65 * width * rows) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel in panels[len(rolls) :]:
             panel.axis("off")
@@ -497,8 +516,10 @@ def piano_rolls(
             panel.set_yticks([0, pitches / 2, pitches], [])
             panel.grid(color="#9fb8d6", linewidth=0.5)
             panel.tick_params(length=0)
-        figure.suptitle(title, fontsize=TITLE)
-        figure.tight_layout()
+        for panel, name in zip(panels[::columns], row_labels, strict=False):
+            panel.set_ylabel(name, fontsize=TEXT, rotation=0, ha="right", va="center")
+        figure.tight_layout(pad=0.4)
+        figure.suptitle(title, fontsize=TITLE, y=1.0, va="bottom")
 
 
 def _marker(y: npt.ArrayLike) -> str:

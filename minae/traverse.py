@@ -81,6 +81,8 @@ def traverse(options: argparse.Namespace) -> None:
         rows = latent.traverse(model, codes, direction, amounts, labels)
         names = [f"{run.kind.sample} {row}" for row in samples.rows]
         title = f"towards class {', '.join(map(str, options.concept))}"
+        if options.without:
+            title += f", away from {', '.join(map(str, options.without))}"
     else:
         directions, names = _directions(options, known_codes)
         amounts = np.linspace(-options.range, options.range, options.steps)

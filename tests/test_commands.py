@@ -204,6 +204,8 @@ def test_files_of_ones_own(runs, tmp_path, capsys):
         (["encode", "{vae}", "--data", "{vae}/config.json"], "is to end in .npy, .npz or .csv"),
         (["encode", "{vae}", "--first", "0"], "0 is not a whole number from 1 up"),
         (["decode", "{vae}"], "one of the arguments --codes --code is required"),
+        (["encode", "{vae}", "--data", "/nowhere"], "/nowhere cannot be read (No such file"),
+        (["decode", "{vae}", "--code", *["nan"] * 20], "codes are finite numbers, found some that"),
         (["decode", "{vae}", "--code", "1", "2"], "this model decodes codes of shape (M, 20)"),
         (["decode", "{vae}", "--codes", "{vae}/model.safetensors"], "is to end in .npy, .npz"),
         (["sample", "{vae}", "--label", "1"], "takes no --label"),

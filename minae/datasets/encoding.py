@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minae.backends.spec import Array
+from minae.datasets.dataset import listed
 from minae.datasets.table import Table
 from minae.errors import MinaeError
 
@@ -115,7 +116,7 @@ class Encoding:
         kinds = {True: "numbers", False: "words"}
         if name not in table.columns:
             raise MinaeError(
-                f"the records have no column {name!r}; their columns are {', '.join(table.columns)}"
+                f"the records have no column {name!r}; their columns are {listed([*table.columns])}"
             )
         column = table.columns[name]
         if (column.dtype.kind == "f") != numeric:

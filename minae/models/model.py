@@ -130,6 +130,17 @@ class Model:
             images = images.astype(self.parameters.dtype)
         return self.ops.asarray(images.reshape(len(images), D))
 
+    def host_codes(self, codes: npt.ArrayLike) -> Array:
+        """Codes (M, code) in the model's dtype. Raises MinaeError for anything else."""
+        codes = np.asarray(codes, self.parameters.dtype)
+        if codes.ndim != 2 or codes.shape[1] != self.code or len(codes) == 0:
+            raise MinaeError(
+                f"this model decodes codes of shape (M, {self.code}), M >= 1, found {codes.shape}"
+            )
+        if not np.isfinite(codes).all():
+            raise MinaeError("codes are finite numbers, found some that are not")
+        return codes
+
     def device_labels(self, labels: npt.ArrayLike | None, samples: int) -> Array | None:
         """Host labels of so many samples on the device, int64 (M,); None where the model is not
         conditioned on labels. Raises MinaeError if they are missing or wrong."""
