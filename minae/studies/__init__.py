@@ -73,8 +73,8 @@ def summary(name: str) -> str:
 
 def run(options: argparse.Namespace) -> None:
     """Run the study that the options of `python -m minae.train` name and write its folder."""
-    unknown = ("steps", "batch_size", "lr", "latent", "faithful", "samples", "factor", "resume")
-    for option in unknown:
+    others = ("steps", "batch_size", "lr", "latent", "faithful", "samples", "factor", "resume")
+    for option in others:
         if getattr(options, option):
             raise MinaeError(
                 f"{options.recipe} trains several models and has no option "

@@ -93,15 +93,6 @@ def bias_activation_double_backward(
         )
 
 
-@elementwise
-def _spread_bias(b: Array, n: int, first: int, row: Array) -> None:
-    """Makes row the bias of sample n; one bias for all samples of a part is spread at its first."""
-    if len(b) > 1:
-        spread(b[n], row)
-    elif n == first:
-        spread(b[0], row)
-
-
 @threaded
 def _identity(
     part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
@@ -109,8 +100,10 @@ def _identity(
     source = y if x is None else x
     row = rows[part]
     first, end = share(part, parts, len(y))
+    spread(b[0], row)
     for n in range(first, end):
-        _spread_bias(b, n, first, row)
+        if len(b) > 1:
+            spread(b[n], row)
         for d in range(len(row)):
             y[n, d] = source[n, d] + row[d]
 
@@ -123,8 +116,10 @@ def _relu(
     zero = y.dtype.type(0)
     row = rows[part]
     first, end = share(part, parts, len(y))
+    spread(b[0], row)
     for n in range(first, end):
-        _spread_bias(b, n, first, row)
+        if len(b) > 1:
+            spread(b[n], row)
         for d in range(len(row)):
             a = source[n, d] + row[d]
             y[n, d] = zero if a <= 0 else a  # NaN stays NaN
@@ -137,8 +132,10 @@ def _leaky_relu(
     source = y if x is None else x
     row = rows[part]
     first, end = share(part, parts, len(y))
+    spread(b[0], row)
     for n in range(first, end):
-        _spread_bias(b, n, first, row)
+        if len(b) > 1:
+            spread(b[n], row)
         for d in range(len(row)):
             a = source[n, d] + row[d]
             y[n, d] = a if a > 0 else slope * a
@@ -151,8 +148,10 @@ def _elu(
     source = y if x is None else x
     row = rows[part]
     first, end = share(part, parts, len(y))
+    spread(b[0], row)
     for n in range(first, end):
-        _spread_bias(b, n, first, row)
+        if len(b) > 1:
+            spread(b[n], row)
         for d in range(len(row)):
             a = source[n, d] + row[d]
             y[n, d] = a if a > 0 else slope * expm1(a)
@@ -165,8 +164,10 @@ def _sigmoid(
     source = y if x is None else x
     row = rows[part]
     first, end = share(part, parts, len(y))
+    spread(b[0], row)
     for n in range(first, end):
-        _spread_bias(b, n, first, row)
+        if len(b) > 1:
+            spread(b[n], row)
         for d in range(len(row)):
             y[n, d] = sigmoid(source[n, d] + row[d])
 
@@ -178,8 +179,10 @@ def _tanh(
     source = y if x is None else x
     row = rows[part]
     first, end = share(part, parts, len(y))
+    spread(b[0], row)
     for n in range(first, end):
-        _spread_bias(b, n, first, row)
+        if len(b) > 1:
+            spread(b[n], row)
         for d in range(len(row)):
             y[n, d] = tanh(source[n, d] + row[d])
 
@@ -191,8 +194,10 @@ def _softplus(
     source = y if x is None else x
     row = rows[part]
     first, end = share(part, parts, len(y))
+    spread(b[0], row)
     for n in range(first, end):
-        _spread_bias(b, n, first, row)
+        if len(b) > 1:
+            spread(b[n], row)
         for d in range(len(row)):
             y[n, d] = softplus(source[n, d] + row[d])
 
@@ -204,13 +209,10 @@ def _clear(x: Array) -> None:
 
 
 @elementwise
-def _collect_bias_gradient(row: Array, n: int, end: int, totals: Array, db: Array) -> None:
-    """After sample n: adds row to totals at the end of a block and of the part; where db has one
-    row a sample, after each, and moves totals there."""
-    of_samples = len(db) > 1
-    if of_samples or n % BLOCK == BLOCK - 1 or n == end - 1:
-        collect(row, totals)
-    if of_samples:
+def _collect_bias_gradient(row: Array, n: int, totals: Array, db: Array) -> None:
+    """Adds row to totals, which are those of sample n where db has one row a sample."""
+    collect(row, totals)
+    if len(db) > 1:
         for k in range(len(totals)):
             db[n, k] = totals[k]
             totals[k] = 0
@@ -245,12 +247,14 @@ def _identity_backward(
     _clear(row)
     _clear(total)
     first, end = share(part, parts, len(y))
-    for n in range(first, end):
-        for d in range(len(row)):
-            row[d] += source[n, d]
-            if dy is not None:
-                dx[n, d] = source[n, d]
-        _collect_bias_gradient(row, n, end, total, db)
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
+            for d in range(len(row)):
+                row[d] += source[n, d]
+                if dy is not None:
+                    dx[n, d] = source[n, d]
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
@@ -271,12 +275,14 @@ def _relu_backward(
     _clear(row)
     _clear(total)
     first, end = share(part, parts, len(y))
-    for n in range(first, end):
-        for d in range(len(row)):
-            g = source[n, d] if y[n, d] > 0 else zero
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, end, total, db)
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
+            for d in range(len(row)):
+                g = source[n, d] if y[n, d] > 0 else zero
+                dx[n, d] = g
+                row[d] += g
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
@@ -296,12 +302,14 @@ def _leaky_relu_backward(
     _clear(row)
     _clear(total)
     first, end = share(part, parts, len(y))
-    for n in range(first, end):
-        for d in range(len(row)):
-            g = source[n, d] if y[n, d] > 0 else slope * source[n, d]
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, end, total, db)
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
+            for d in range(len(row)):
+                g = source[n, d] if y[n, d] > 0 else slope * source[n, d]
+                dx[n, d] = g
+                row[d] += g
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
@@ -322,12 +330,14 @@ def _elu_backward(
     _clear(row)
     _clear(total)
     first, end = share(part, parts, len(y))
-    for n in range(first, end):
-        for d in range(len(row)):
-            g = source[n, d] * (one if y[n, d] > 0 else y[n, d] + slope)
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, end, total, db)
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
+            for d in range(len(row)):
+                g = source[n, d] * (one if y[n, d] > 0 else y[n, d] + slope)
+                dx[n, d] = g
+                row[d] += g
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
@@ -348,12 +358,14 @@ def _sigmoid_backward(
     _clear(row)
     _clear(total)
     first, end = share(part, parts, len(y))
-    for n in range(first, end):
-        for d in range(len(row)):
-            g = source[n, d] * (y[n, d] * (one - y[n, d]))
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, end, total, db)
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
+            for d in range(len(row)):
+                g = source[n, d] * (y[n, d] * (one - y[n, d]))
+                dx[n, d] = g
+                row[d] += g
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
@@ -374,12 +386,14 @@ def _tanh_backward(
     _clear(row)
     _clear(total)
     first, end = share(part, parts, len(y))
-    for n in range(first, end):
-        for d in range(len(row)):
-            g = source[n, d] * (one - y[n, d] * y[n, d])
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, end, total, db)
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
+            for d in range(len(row)):
+                g = source[n, d] * (one - y[n, d] * y[n, d])
+                dx[n, d] = g
+                row[d] += g
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
@@ -399,12 +413,14 @@ def _softplus_backward(
     _clear(row)
     _clear(total)
     first, end = share(part, parts, len(y))
-    for n in range(first, end):
-        for d in range(len(row)):
-            g = source[n, d] * -expm1(-y[n, d])
-            dx[n, d] = g
-            row[d] += g
-        _collect_bias_gradient(row, n, end, total, db)
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
+            for d in range(len(row)):
+                g = source[n, d] * -expm1(-y[n, d])
+                dx[n, d] = g
+                row[d] += g
+        _collect_bias_gradient(row, start, total, db)
 
 
 _FORWARD = {

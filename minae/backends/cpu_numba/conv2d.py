@@ -18,7 +18,13 @@ from minae.backends.cpu_numba.sample_last import (
     sample_last,
     share_of_runs,
 )
-from minae.backends.cpu_numba.vectors import OUTPUTS, VECTOR_BYTES, sum_of_taps, sums_of_taps
+from minae.backends.cpu_numba.vectors import (
+    OUTPUTS,
+    VECTOR_BYTES,
+    add_products,
+    sum_of_taps,
+    sums_of_taps,
+)
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array, Pair
 
@@ -329,27 +335,7 @@ def _add_products(
         x0, x1, x2, x3 = taps[0, t], taps[0, t + 1], taps[0, t + 2], taps[0, t + 3]
         w0, w1, w2, w3 = taps[1, t], taps[1, t + 1], taps[1, t + 2], taps[1, t + 3]
         for k in range(0, K - K % 4, 4):
-            y0 = first + k * step
-            y1, y2, y3 = y0 + step, y0 + 2 * step, y0 + 3 * step
-            w00 = w01 = w02 = w03 = w10 = w11 = w12 = w13 = zero
-            w20 = w21 = w22 = w23 = w30 = w31 = w32 = w33 = zero
-            for n in range(B):
-                p, q, r, s = x[x0, n], x[x1, n], x[x2, n], x[x3, n]
-                g0, g1, g2, g3 = dy[y0, n], dy[y1, n], dy[y2, n], dy[y3, n]
-                w00, w01, w02, w03 = w00 + p * g0, w01 + p * g1, w02 + p * g2, w03 + p * g3
-                w10, w11, w12, w13 = w10 + q * g0, w11 + q * g1, w12 + q * g2, w13 + q * g3
-                w20, w21, w22, w23 = w20 + r * g0, w21 + r * g1, w22 + r * g2, w23 + r * g3
-                w30, w31, w32, w33 = w30 + s * g0, w31 + s * g1, w32 + s * g2, w33 + s * g3
-            for row, p, q, r, s in (
-                (w0, w00, w01, w02, w03),
-                (w1, w10, w11, w12, w13),
-                (w2, w20, w21, w22, w23),
-                (w3, w30, w31, w32, w33),
-            ):
-                dw[row, k] += p
-                dw[row, k + 1] += q
-                dw[row, k + 2] += r
-                dw[row, k + 3] += s
+            add_products(x, dy, taps, t, first + k * step, step, 0, B, k, dw)
         for k in range(K - K % 4, K):
             y0 = first + k * step
             w00 = w10 = w20 = w30 = zero

@@ -17,6 +17,7 @@ from minae.backends.cpu_numba.vector_math import log, log1p, sigmoid, softplus
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array
 
+_NEAR = 1024  # bytes: more than one turn of a vectorized loop takes
 ArrayOrNone: TypeAlias = Any  # a kernel is compiled for each, `is None` costs nothing
 
 
@@ -53,15 +54,25 @@ def _loss(
     value: Array,
     dy: Array | None,
 ) -> None:
-    """value = scale · the sum of the kernel's totals, one a part, over the arrays as (N, D)."""
+    """value = scale · the sum of the kernel's totals, one a part, over the arrays as (N, D).
+
+    A loop that writes dy within a few vectors of what it reads takes the numbers one by one, and
+    their sum is rounded otherwise than in lanes. So that no value depends on where small arrays
+    happen to lie, theirs is summed by the kernel that writes no dy.
+    """
     N = len(t)
-    y_or_none = None if y is dy else contiguous("losses.y", y).reshape(N, -1)  # (N, D)
+    in_place = y is dy
+    y = contiguous("losses.y", y).reshape(N, -1)  # (N, D)
     t = contiguous("losses.t", t).reshape(N, -1)  # (N, D)
-    dy = None if dy is None else dy.reshape(N, -1)  # (N, D)
-    count = parts(N, t.size)
+    count, factor = parts(N, t.size), t.dtype.type(scale)
     totals = scratch("losses.totals", (count,), np.float64)
-    kernel(count, y_or_none, t, t.dtype.type(scale), totals, dy)
-    value[0] = scale * totals.sum()
+    if dy is None or t.nbytes < _NEAR:
+        kernel(count, y, t, factor, totals, None)
+        value[0] = scale * totals.sum()
+    if dy is not None:
+        kernel(count, None if in_place else y, t, factor, totals, dy.reshape(N, -1))
+        if t.nbytes >= _NEAR:
+            value[0] = scale * totals.sum()
 
 
 @elementwise
