@@ -28,7 +28,7 @@ FIGURES = {
     "cvae": {"loss", "reconstructions", "latent", "classes"},
     "series": {"loss", "series", "scores", "latent"},
     "intrusion": {"loss", "features", "scores", "latent"},
-    "levels": {"loss", "reconstructions", "samples"},
+    "levels": {"loss", "reconstructions", "samples", "latent"},
     "music": {"loss", "reconstructions", "samples", "latent"},
     "super-resolution": {"loss", "enlarged"},
     "overcomplete": {"loss", "reconstructions", "latent", "kernels", "copies"},

@@ -38,11 +38,14 @@ def max_pool2d_forward(
 
 def _first_pixels(kernel: Pair, stride: Pair, padding: Pair, *, out: Array) -> None:
     """out (N, C, OH, OW) = the place of the first pixel of each window that is no padding."""
-    out.fill(0)
-    for i in range(min(out.shape[2], -(-padding[0] // stride[0]))):
-        out[:, :, i] += (padding[0] - i * stride[0]) * kernel[1]
-    for j in range(min(out.shape[3], -(-padding[1] // stride[1]))):
-        out[:, :, :, j] += padding[1] - j * stride[1]
+    OH, OW = out.shape[2:]
+    first = scratch("pooling.first", (OH, OW), np.int32)
+    first.fill(0)
+    for i in range(min(OH, -(-padding[0] // stride[0]))):
+        first[i] += (padding[0] - i * stride[0]) * kernel[1]
+    for j in range(min(OW, -(-padding[1] // stride[1]))):
+        first[:, j] += padding[1] - j * stride[1]
+    np.copyto(out, first)
 
 
 def max_pool2d_backward(
