@@ -30,9 +30,7 @@ def main() -> None:
 
 def measure(name: str, path: Path | None, seeds: int, backend: str) -> None:
     """Print one row: means over the seeds, and the least AUROC."""
-    load = recipes.loader(name)
-    assert load is not None
-    data = load(path)
+    data = recipes.data(name).load(path)
     known = recipes.options(name)
     given = {option: value for option, value in data.dimensions.items() if option in known}
     reports = []

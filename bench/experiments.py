@@ -369,9 +369,7 @@ def detected(name: str) -> Callable[[Setting], Figures]:
     """AUROC of a recipe that finds anomalies in the data made here, and what PCA leaves to it."""
 
     def experiment(setting: Setting) -> Figures:
-        load = recipes.loader(name)
-        assert load is not None
-        data, known = load(None), recipes.options(name)
+        data, known = recipes.data(name).load(), recipes.options(name)
         assert isinstance(data, AnomalySet)
         recipe = setting.recipe(name, **{k: v for k, v in data.dimensions.items() if k in known})
         replace(setting, data=data).fit(recipe)

@@ -5,12 +5,9 @@ import csv
 import json
 import os
 import sys
-import warnings
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,9 +15,21 @@ import numpy as np
 
 from minae import plots, recipes
 from minae.backends import PACKAGES
-from minae.backends.spec import Array, Pair
-from minae.datasets import download, load_images
-from minae.errors import MinaeError, first_sentence
+from minae.backends.spec import Array
+from minae.datasets import (
+    AnomalySet,
+    Dataset,
+    ImageSet,
+    LevelSet,
+    RecordSet,
+    RollSet,
+    SeriesSet,
+    download,
+)
+from minae.datasets.arrays import SUFFIXES, read_array
+from minae.datasets.dataset import Rows
+from minae.datasets.levels import COLOURS, KINDS, drawn
+from minae.errors import MinaeError
 from minae.files import whole_file
 from minae.io import load
 from minae.models.model import Model
@@ -64,8 +73,9 @@ def parser_for(name: str, description: str, *, data: bool = True) -> Parser:
             "--data",
             type=Path,
             metavar="PATH",
-            help=".npy, .npz (images, labels) or .csv file, or folder of IDX files "
-            "(default: what the run was trained on)",
+            help="a file or folder that the recipe is trained on (images as IDX, UCR series, "
+            "NSL-KDD or CSV records, text maps), taken as the training took it, or .npy, .npz "
+            "(images, labels), .csv (default: what the run was trained on)",
         )
         p.add_argument("--split", choices=("test", "train"), default="test")
         p.add_argument(
@@ -156,12 +166,16 @@ class Run:
     def __init__(self, folder: Path, backend: str = "numpy", dtype: Any = None) -> None:
         self.model: Any = load(folder, backend, dtype)
         self.folder = folder if folder.is_dir() else folder.parent
+        self.config: dict[str, Any] = {}
         try:
-            text = (self.folder / "config.json").read_text(encoding="utf-8")
-            self.options = json.loads(text)["options"]
+            self.config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+            self.options = self.config["options"]
         except (OSError, ValueError, LookupError):
             self.options = {"recipe": self.folder.name, "data": None}
         self.name: str = self.options["recipe"]
+        self.kind: type[Dataset] = ImageSet
+        if self.name in recipes.RECIPES:
+            self.kind = recipes.data(self.name)
 
     def able(self, *methods: str) -> Model:
         """The model. Raises MinaeError if it lacks one of these methods."""
@@ -173,6 +187,12 @@ class Run:
         model: Model = self.model
         return model
 
+    def of_images(self, task: str) -> type[ImageSet]:
+        """The class of the run's data. Raises MinaeError where they are no images."""
+        if issubclass(self.kind, ImageSet):
+            return self.kind
+        raise MinaeError(f"{self.folder} is of {self.kind.samples}, and only images {task}")
+
     def labels(self, labels: Array | None) -> dict[str, Array | None]:
         """The labels as an argument, for models that are conditioned on them."""
         return {} if self.model.classes is None else {"labels": labels}
@@ -181,123 +201,127 @@ class Run:
     def data(self) -> Any:
         """The data set of the run."""
         path, name = self.options.get("data"), self.options.get("download")
-        load = (recipes.loader(self.name) if self.name in recipes.RECIPES else None) or load_images
         if name is not None:
-            return load(download(name))
-        return load(None if path is None else Path(path))
+            return self.kind.load(download(name))
+        return self.kind.load(None if path is None else Path(path))
 
     def part(self, split: str) -> Samples:
         """The training or the test part of the run's data."""
         images = getattr(self.data, f"{split}_images")
         return Samples(images, getattr(self.data, f"{split}_labels"), np.arange(len(images)))
 
+    def read(self, path: Path, split: str) -> Samples:
+        """The samples of a file, prepared as the training of the model prepared its own."""
+        if not path.exists():
+            raise MinaeError(f"{path} cannot be read (No such file or directory)")
+        if path.suffix in SUFFIXES:
+            found = Rows(*read_array(path, split))
+        else:
+            names: Sequence[str] = self.config.get("class_names") or ()
+            if not names and issubclass(self.kind, AnomalySet):
+                names = self.data.class_names
+            found = self.kind.read(path, split, self.model, names)
+        for remark in found.remarks:
+            print(f"{path}: {remark}")
+        images = found.images.reshape(len(found.images), -1)
+        return Samples(images, found.labels, np.arange(len(images)))
+
     def samples(self, options: argparse.Namespace, limit: int | None = None) -> Samples:
         """What the options choose, at most the first `limit` where they leave the number open.
 
         Raises MinaeError if there are no such samples.
         """
-        found = self.part(options.split) if options.data is None else read(options.data, options)
+        path = options.data
+        found = self.part(options.split) if path is None else self.read(path, options.split)
         if options.index is not None:
             if max(options.index) >= len(found):
                 raise MinaeError(
-                    f"there is no sample {max(options.index)} among {len(found)}: "
+                    f"there is no {self.kind.sample} {max(options.index)} among {len(found)}: "
                     f"give --index 0 to {len(found) - 1}"
                 )
             return found.chosen(np.array(options.index))
         first = options.first or limit
         return found if first is None else found.chosen(np.arange(min(first, len(found))))
 
-    def image_shape(self) -> Pair:
-        """(H, W) of a sample. Raises MinaeError where samples are no images."""
-        shape = self.model.input_shape
-        if len(shape) == 3 and shape[0] == 1:
-            return int(shape[1]), int(shape[2])
-        found = getattr(self.data, "image_shape", None)
-        if found is not None and prod(found) == prod(shape):
-            return found  # type: ignore[no-any-return]
-        raise MinaeError(
-            f"samples of {self.folder} have shape {tuple(shape)} and are no grey images to draw: "
-            "give --out FILE.npy or FILE.csv"
-        )
+    def output(self, out: Path | None, default: str) -> Path:
+        """The file to write: `out`, or RUN/default with the suffix .png, .csv for records.
+
+        Raises MinaeError for a picture of records, before anything is computed.
+        """
+        records = issubclass(self.kind, RecordSet)
+        path = out or self.folder / f"{default}{'.csv' if records else '.png'}"
+        if records and path.suffix == ".png":
+            raise MinaeError(
+                f"records make a table and no picture: give --out a .csv file, found {path}"
+            )
+        return path
 
     def write(
         self,
-        out: Path | None,
-        default: str,
+        path: Path,
         array: Array,
-        draw: Callable[[Path], None] | None = None,
+        rows: Sequence[Array] = (),
+        names: Sequence[str] = (),
+        title: str = "",
+        *,
+        over_each_other: bool = False,
     ) -> None:
-        """Write `array` to a .npy or .csv file, or call `draw` with a .png; `default` is the name
-        of the file in the run folder where `out` is not given."""
-        path = out or self.folder / default
+        """Write `array` to a .npy or .csv file; to a .png, and of records to a .csv, the rows of
+        samples, (columns, D) each, with their names. over_each_other: a column is one sample."""
         try:
             if path.suffix == ".png":
-                assert draw is not None
-                draw(path)
+                self.draw(path, rows, names, title, over_each_other=over_each_other)
+            elif path.suffix == ".csv" and len(rows) and issubclass(self.kind, RecordSet):
+                self.write_records(path, rows, names)
             else:
                 write_array(path, array)
         except OSError as error:
             raise MinaeError(f"cannot write {path} ({error.strerror})") from error
         print(path)
 
-    def rows_picture(self, rows: Sequence[Array], names: Sequence[str], title: str) -> Any:
-        """A function that draws these rows of images (columns, D) each, to a path."""
-        columns = len(rows[0])
-        return lambda path: plots.image_grid(
-            path,
-            np.concatenate(list(rows)),
-            self.image_shape(),
-            columns,
-            title=f"{self.name}: {title}",
-            row_labels=names,
-        )
-
-
-def read(path: Path, options: argparse.Namespace) -> Samples:
-    """Samples from a file or a folder. Raises MinaeError if they cannot be read."""
-    labels: Array | None
-    if path.is_dir():
-        data = load_images(path)
-        images, labels = data.test_images, data.test_labels
-        if options.split == "train":
-            images, labels = data.train_images, data.train_labels
-    else:
-        images, labels = read_array(path)
-    images = images.reshape(len(images), -1)
-    return Samples(images, labels, np.arange(len(images)))
-
-
-def read_array(path: Path) -> tuple[Array, Array | None]:
-    """(array, labels or None) from a .npy, .npz or .csv file. Raises MinaeError."""
-    try:
-        if path.suffix == ".npy":
-            array, labels = np.load(path, allow_pickle=False), None
-        elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                names = [name for name in file.files if name != "labels"]
-                if len(names) != 1 and "images" not in names:
-                    raise MinaeError(f"{path} is to hold the array images, found {names}")
-                array = file["images" if "images" in names else names[0]]
-                labels = file["labels"].astype(np.int64) if "labels" in file.files else None
-        elif path.suffix == ".csv":
-            with path.open(encoding="utf-8") as lines:
-                first = next(csv.reader(lines), [])
-            header = 0 if all(map(_is_number, first)) else 1
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # no lines: refused below
-                array, labels = np.loadtxt(path, delimiter=",", skiprows=header, ndmin=2), None
-            if header and first[0] == "label":
-                array, labels = array[:, 1:], array[:, 0].astype(np.int64)
+    def draw(
+        self,
+        path: Path,
+        rows: Sequence[Array],
+        names: Sequence[str],
+        title: str,
+        *,
+        over_each_other: bool,
+    ) -> None:
+        """Rows of samples as a picture: images and maps in a grid, series as curves."""
+        columns, samples = len(rows[0]), np.concatenate(list(rows))
+        title = f"{self.name}: {self.kind.say(title)}"
+        if issubclass(self.kind, SeriesSet):
+            plots.curves(path, rows, names, title=title, over_each_other=over_each_other)
+        elif issubclass(self.kind, LevelSet):
+            maps = drawn(samples)
+            plots.tile_maps(path, maps, KINDS, COLOURS, columns, title, row_labels=names)
         else:
-            raise MinaeError(f"{path} is to end in .npy, .npz or .csv")
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        if isinstance(error, MinaeError):
-            raise
-        reason = getattr(error, "strerror", None) or first_sentence(error)
-        raise MinaeError(f"{path} cannot be read ({reason})") from error
-    if array.ndim < 2 or len(array) == 0:
-        raise MinaeError(f"{path} holds an array of shape {array.shape}, wanted (M, D), M >= 1")
-    return array, labels
+            kind = self.of_images("can be drawn")
+            grid = plots.piano_rolls if issubclass(kind, RollSet) else plots.image_grid
+            grid(path, samples, kind.shape(self.model), columns, title=title, row_labels=names)
+
+    def write_records(self, path: Path, rows: Sequence[Array], names: Sequence[str]) -> None:
+        """Rows of encoded records as a table of numbers and words; with names, each says its row's
+        and its place there."""
+        table = self.model.encoding.decode(np.concatenate(list(rows)))
+        places = [
+            (name, j) for name, row in zip(names, rows, strict=False) for j in range(len(row))
+        ]
+        with whole_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([*(("row", "place") if names else ()), *table.columns])
+            columns = [
+                [f"{x:.6g}" for x in column] if column.dtype.kind == "f" else column
+                for column in table.columns.values()
+            ]
+            for i, fields in enumerate(zip(*columns, strict=True)):
+                writer.writerow([*(places[i] if names else ()), *fields])
+
+
+def lines(samples: Array, columns: int = 10) -> list[Array]:
+    """The samples of a picture without names, so many in a row."""
+    return [samples[i : i + columns] for i in range(0, len(samples), columns)]
 
 
 def write_array(path: Path, array: Array, header: Sequence[str] = ()) -> None:
@@ -308,11 +332,3 @@ def write_array(path: Path, array: Array, header: Sequence[str] = ()) -> None:
         else:
             rows = array.reshape(len(array), -1)
             np.savetxt(file, rows, "%.9g", ",", header=",".join(header), comments="")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minae import command, compression
+from minae import command, compression, plots
+from minae.datasets import ImageSet
 from minae.errors import MinaeError
 from minae.files import whole_file
 from minae.ledger import mean_psnr
@@ -25,8 +26,7 @@ def parser() -> command.Parser:
         "--out",
         type=command.output(".minae"),
         metavar="FILE",
-        help="(default: RUN/samples.minae)",
-        default=None,
+        help="(default: RUN/samples.minae); a picture of the sizes goes beside it, -sizes.png",
     )
     return p
 
@@ -35,13 +35,12 @@ def compress(options: argparse.Namespace) -> None:
     # in float64: predictions must come out the same when they are read
     run = command.Run(options.run, options.backend, np.float64)
     model = run.able("encode", "decode")
+    compression.check_storable(model)
     samples = run.samples(options)
     labels = None if model.classes is None else samples.labels
     lossless = not options.lossy
-    try:
-        image_shape = run.image_shape()
-    except MinaeError:  # of series and tables the file is compared with gzip and LZMA alone
-        image_shape = None
+    # maps, a byte image a kind of tile, are compared with gzip and LZMA alone
+    image_shape = run.kind.shape(model) if issubclass(run.kind, ImageSet) else None
     file = compression.compress(
         model,
         samples.images,
@@ -62,12 +61,17 @@ def compress(options: argparse.Namespace) -> None:
     if samples.images.dtype == np.uint8:
         table |= compression.sizes(samples.images, image_shape)
     raw = samples.images.size
-    print(f"{len(samples)} samples, read back and compared; bytes, and times smaller than raw:")
+    what = f"{len(samples)} {run.kind.samples}"
+    print(f"{what}, read back and compared; bytes, and times smaller than raw:")
     for name, size in table.items():
         print(f"  {name:<32}{size:>12,}{raw / size:8.2f}")
     weights = (run.folder / "model.safetensors").stat().st_size
     print(f"  (to read it back the model is needed, {weights:,} bytes, not counted)")
     print(path)
+    picture = path.with_name(f"{path.stem}-sizes.png")
+    title = f"{run.name}: {len(samples):,} {run.kind.samples} in a file"
+    plots.sizes(picture, table, title=title)
+    print(picture)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -53,6 +53,7 @@ def compress(
     which makes lossless files smaller. Labels are stored where the model is conditioned
     on them. Raises MinaeError if the images are not of a kind that can be stored.
     """
+    check_storable(model)
     images = np.asarray(images)
     if lossless and images.dtype != np.uint8:
         raise MinaeError(f"lossless files hold uint8 samples, found {images.dtype}: take lossy")
@@ -126,6 +127,15 @@ def decompress(model: Any, file: bytes) -> Array:
             "predicts other ones; read it with the backend that wrote it"
         )
     return images.reshape(M, D)
+
+
+def check_storable(model: Any) -> None:
+    """Raise MinaeError if the samples of the model are not grey values of a byte each."""
+    if not model.bounded:
+        raise MinaeError(
+            f"a file holds samples of bytes, and those of {type(model).__name__} are numbers in "
+            "their own units: minae.encode writes their codes"
+        )
 
 
 def sizes(images: Array, image_shape: tuple[int, int] | None) -> dict[str, int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minae import command, latent
 from minae.backends.spec import Array
+from minae.datasets.arrays import read_array
 from minae.errors import MinaeError
 
 SHOWN = 100  # samples of a picture
@@ -24,7 +25,7 @@ def parser() -> command.Parser:
         "--out",
         type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
-        help=".png (default: RUN/decode.png), .npy or .csv",
+        help=".png (default: RUN/decode.png; of records a table, .csv), .npy or .csv",
     )
     return p
 
@@ -32,11 +33,11 @@ def parser() -> command.Parser:
 def decode(options: argparse.Namespace) -> None:
     run = command.Run(options.run, options.backend)
     model = run.able("decode")
-    codes = np.array([options.code]) if options.code else command.read_array(options.codes)[0]
+    out = run.output(options.out, "decode")
+    codes = np.array([options.code]) if options.code else read_array(options.codes)[0]
     images = latent.decode(model, codes, label_of(run, options.label, len(codes)))
-    shown = images[:SHOWN]
-    rows = [shown[i : i + 10] for i in range(0, len(shown), 10)]
-    run.write(options.out, "decode.png", images, run.rows_picture(rows, (), "decoded codes"))
+    shown = images[:SHOWN] if out.suffix == ".png" else images
+    run.write(out, images, command.lines(shown), title="decoded codes")
 
 
 def label_of(run: command.Run, label: int | None, count: int) -> Array | None:

@@ -31,7 +31,7 @@ def decompress(options: argparse.Namespace) -> None:
         raise MinaeError(f"{options.file} cannot be read ({error.strerror})") from error
     images = compression.decompress(run.able("decode"), file)
     print(f"{images.shape[0]} samples of {images.shape[1]} bytes")
-    run.write(options.out, "samples.npy", images)
+    run.write(options.out or run.folder / "samples.npy", images)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -78,7 +78,9 @@ def table(found: dict[str, Any]) -> str:
         f"  AUROC {found['auroc']:.4f}; PCA-{found['components']} {found['auroc_pca']:.4f}",
     ]
     if "auroc_of_steps" in found:
-        lines.append(f"  AUROC of the steps within strange series {found['auroc_of_steps']:.4f}")
+        lines.append(
+            f"  AUROC of the time steps within strange series {found['auroc_of_steps']:.4f}"
+        )
     for rate, reached in found["at_false_alarm_rate"].items():
         lines.append(
             f"  threshold for {float(rate):.0%} false alarms {reached['threshold']:.4g}: finds "

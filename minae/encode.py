@@ -24,7 +24,7 @@ def encode(options: argparse.Namespace) -> None:
     samples = run.samples(options)
     codes = latent.encode(model, samples.images, samples.labels)
     print(f"codes {codes.shape[0]} × {codes.shape[1]}, {codes.dtype}")
-    run.write(options.out, "codes.npy", codes)
+    run.write(options.out or run.folder / "codes.npy", codes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -22,9 +22,12 @@ def evaluate(options: argparse.Namespace) -> None:
     model = run.able("evaluate")
     samples = run.samples(options)
     figures = model.evaluate(samples.images, samples.labels)
-    print(f"{run.name} on {len(samples)} samples of {options.data or options.split}")
+    print(f"{run.name} on {len(samples)} {run.kind.samples} of {options.data or options.split}")
     if figures.keys() & {key for key, *_ in ledger.COLUMNS}:
-        print(ledger.table({options.split: figures}))
+        lines = ledger.table({options.split: figures}, run.kind.say)
+        if options.data:  # neither part of the run's own
+            lines = lines.replace(f"\n{options.split} set\n", f"\n{options.data.name}\n")
+        print(lines)
     else:
         print("\n".join(f"{name} {value:.5g}" for name, value in figures.items()))
     if options.out:

@@ -36,7 +36,7 @@ def write_figures(folder: Path, model: Model, data: Dataset, metrics: Metrics, t
     plots.loss_curve(
         folder / "loss.png",
         {split: metrics.series(split) for split in ("train", "test")},
-        y_label=f"loss ({model.loss.unit})",
+        y_label=data.say(f"loss ({model.loss.unit})"),
         title=title,
     )
     if isinstance(data, RollSet) and isinstance(model, VariationalAutoencoder):
@@ -162,7 +162,7 @@ def _codes(
     images, labels = data.test_images[:POINTS], data.test_labels[:POINTS]
     codes = model.encode(images, **_labels(model, labels))
     if isinstance(data, AnomalySet):
-        labels = np.array(data.class_names)[labels]
+        labels = _names_of_most(labels, data.class_names)
     if codes.shape[1] < 2:
         return
     axis_labels = ("z₁", "z₂")
@@ -176,9 +176,18 @@ def _codes(
         folder / "latent.png",
         codes,
         labels,
-        title=f"{title}: codes of {len(codes)} test images",
+        title=data.say(f"{title}: codes of {len(codes)} test images"),
         axis_labels=axis_labels,
     )
+
+
+def _names_of_most(labels: Array, class_names: tuple[str, ...]) -> Array:
+    """Labels as names, those of all but the most frequent classes as one: colours run out."""
+    most = np.argsort(-np.bincount(labels, minlength=len(class_names)), kind="stable")
+    names = np.array(class_names, object)
+    if len(names) > len(plots.COLOURS):
+        names[most[len(plots.COLOURS) - 1 :]] = "other kinds"
+    return names[labels].astype(str)
 
 
 def _decoded_grid(
@@ -259,7 +268,7 @@ def _features(path: Path, model: RecordVAE, data: RecordSet, title: str) -> None
 
 
 def _levels(folder: Path, model: VariationalAutoencoder, data: LevelSet, title: str) -> None:
-    """Levels drawn from z ~ N(0, 1), and test levels above their reconstructions."""
+    """Levels drawn from z ~ N(0, 1), test levels above their reconstructions, and the codes."""
     for name, images, heading in (
         ("samples", model.sample(32), "z ~ N(0, 1), the likeliest kind of each tile"),
         (
@@ -270,6 +279,7 @@ def _levels(folder: Path, model: VariationalAutoencoder, data: LevelSet, title: 
     ):
         maps = images.reshape(-1, *data.map_shape).argmax(axis=1)  # (M, 16, 16)
         plots.tile_maps(folder / f"{name}.png", maps, KINDS, COLOURS, 8, f"{title}: {heading}")
+    _codes(folder, model, data, title)
 
 
 def _rolls(folder: Path, model: VariationalAutoencoder, data: RollSet, title: str) -> None:
@@ -304,6 +314,6 @@ def _enlarged(path: Path, model: SuperResolution, data: ImageSet, title: str) ->
         np.concatenate(rows),  # (4·10, D)
         data.image_shape,
         len(images),
-        title=title,
+        title=f"{title}: ×{model.factor}",
         row_labels=("small", "bicubic", "ours", "original"),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from minae import command, inpainting
+from minae.datasets.arrays import read_array
 from minae.errors import MinaeError
 from minae.ledger import mean_psnr
 
@@ -37,10 +38,12 @@ def parser() -> command.Parser:
 def inpaint(options: argparse.Namespace) -> None:
     run = command.Run(options.run, options.backend)
     model = run.able("reconstruct")
-    samples, image_shape = run.samples(options, 100), run.image_shape()
+    image_shape = run.of_images("are filled in").shape(model)
+    out = run.output(options.out, "inpaint")
+    samples = run.samples(options, 100)
     x = samples.pixels
     if options.mask_file:
-        masks = command.read_array(options.mask_file)[0]
+        masks = read_array(options.mask_file)[0]
         missing = masks.reshape(len(masks), -1) != 0  # (M, D)
         if missing.shape != x.shape:
             raise MinaeError(
@@ -52,7 +55,7 @@ def inpaint(options: argparse.Namespace) -> None:
     damaged = np.where(missing, 0, x)
     lost = (damaged != x).any(axis=1)  # (M,): an unharmed image has no PSNR
     if not lost.any():
-        raise MinaeError("no sample loses anything: all missing pixels are 0, take other masks")
+        raise MinaeError("no sample loses anything: all that is missing is 0, take other masks")
     labels = None if model.classes is None else samples.labels
     models = {
         f"model, {method}": inpainting.inpaint(
@@ -67,7 +70,8 @@ def inpaint(options: argparse.Namespace) -> None:
     except MinaeError as error:
         print(f"not compared: {error}")
     scores = {name: mean_psnr(x[lost], y[lost]) for name, y in results.items()}
-    print(f"{len(x)} samples, {missing.mean():.0%} of the pixels missing; PSNR in dB:")
+    places = run.kind.say("pixels")
+    print(f"{len(x)} {run.kind.samples}, {missing.mean():.0%} of the {places} missing; PSNR in dB:")
     if not lost.all():
         print(f"  (without {len(x) - lost.sum()} that lost nothing but zeros)")
     for name, score in scores.items():
@@ -76,7 +80,7 @@ def inpaint(options: argparse.Namespace) -> None:
     best = models[max(models, key=scores.__getitem__)]
     rows = [x[:SHOWN], *(y[:SHOWN] for y in results.values())]
     names = ["original", *(f"{name} {scores[name]:.1f} dB" for name in results)]
-    run.write(options.out, "inpaint.png", best, run.rows_picture(rows, names, "filled in"))
+    run.write(out, best, rows, names, "filled in", over_each_other=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,7 +20,8 @@ def parser() -> command.Parser:
         "--out",
         type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
-        help=".png (default: RUN/interpolate.png); .npy: (pairs, 2, steps, D), latent first; .csv",
+        help=".png (default: RUN/interpolate.png; of records a table, .csv); .npy: (pairs, 2, "
+        "steps, D), latent first; .csv",
     )
     return p
 
@@ -28,7 +29,10 @@ def parser() -> command.Parser:
 def interpolate(options: argparse.Namespace) -> None:
     run = command.Run(options.run, options.backend)
     model = run.able("encode", "decode")
+    out = run.output(options.out, "interpolate")
     samples = run.samples(options, 6)
+    if options.index is None and options.first is None and len(samples) > 1:
+        samples = samples.chosen(np.arange(len(samples) // 2 * 2))
     if len(samples) % 2:
         raise MinaeError(f"samples are taken in pairs, found {len(samples)}: give an even number")
     start, end = (samples.chosen(np.arange(i, len(samples), 2)) for i in (0, 1))
@@ -36,9 +40,8 @@ def interpolate(options: argparse.Namespace) -> None:
     strips = latent.interpolate(model, start.images, end.images, options.steps, labels)
     both = np.stack(strips, axis=1)  # (pairs, 2, steps, D)
     rows = [strip for pair in both for strip in pair]
-    names = ["codes", "pixels"] * len(both)
-    picture = run.rows_picture(rows, names, "between two samples")
-    run.write(options.out, "interpolate.png", both, picture)
+    names = ["codes", run.kind.say("pixels")] * len(both)
+    run.write(out, both, rows, names, "between two images")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,9 +24,11 @@ In the BCE each logarithm is held at -100 or above, as in PyTorch, and a y outsi
 linear decoder) enters as the nearer of 0 and 1; the squared errors take it as it is. The floor is
 the entropy of grey pixels, which no model can go below: 0.0581 nats a pixel, 45.5 an image on
 MNIST. The figures from reconstruction_nats on are those of some models, which add them themselves.
+Of data that are no images an image is one sample, a pixel one of its numbers: the keys are the
+same for all data, and `table` says it in the words of the data.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -143,16 +145,17 @@ def baselines(train_images: Array, test_images: Array, components: int) -> dict[
     return {"mean_image": mean_image | mean_image["test"], "pca": pca | pca["test"]}
 
 
-def table(summary: Mapping[str, Any]) -> str:
-    """What a run reached, as plain text of at most 100 columns.
+def table(summary: Mapping[str, Any], say: Callable[[str], str] = str) -> str:
+    """What a run reached, as plain text of at most 100 columns (of images; longer nouns take more).
 
     `summary` holds the model's figures under "train" and "test" and, where there are some, those
-    of `baselines` under "baselines". A figure's column appears where any row has it.
+    of `baselines` under "baselines". A figure's column appears where any row has it. say: brings
+    the headings into the words of the data, see `minae.datasets.Dataset`.
     """
     rows = [("model", summary)]
     compared = summary.get("baselines", {})
     if "mean_image" in compared:
-        rows.append(("mean image", compared["mean_image"]))
+        rows.append((say("mean image"), compared["mean_image"]))
     if "pca" in compared:
         rows.append((f"PCA-{compared['pca']['components']}", compared["pca"]))
     sections = [
@@ -160,10 +163,13 @@ def table(summary: Mapping[str, Any]) -> str:
         for part in ("train", "test")
     ]
     given = {key for _, section in sections for _, figures in section for key in figures}
-    columns = [column for column in COLUMNS if column[0] in given]
+    columns = [
+        (key, title, say(unit), decimals) for key, title, unit, decimals in COLUMNS if key in given
+    ]
+    width = 1 + max([10, *(len(unit) for _, _, unit, _ in columns)])
     lines = [
-        " " * 12 + "".join(f"{title:>11}" for _, title, _, _ in columns),
-        " " * 12 + "".join(f"{unit:>11}" for _, _, unit, _ in columns),
+        " " * 12 + "".join(f"{title:>{width}}" for _, title, _, _ in columns),
+        " " * 12 + "".join(f"{unit:>{width}}" for _, _, unit, _ in columns),
     ]
     for part, section in sections:
         if section:
@@ -173,7 +179,7 @@ def table(summary: Mapping[str, Any]) -> str:
                 f"{figures[key]:.{decimals}f}" if key in figures else "–"
                 for key, _, _, decimals in columns
             )
-            lines.append(f"  {name:<10}" + "".join(f"{cell:>11}" for cell in cells))
+            lines.append(f"  {name:<10}" + "".join(f"{cell:>{width}}" for cell in cells))
     return "\n".join(line.rstrip() for line in lines)
 
 

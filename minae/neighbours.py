@@ -8,6 +8,8 @@ import numpy as np
 
 from minae import command, latent
 
+SHOWN = 12  # samples of a picture
+
 
 def parser() -> command.Parser:
     p = command.parser_for("neighbours", __doc__)
@@ -19,7 +21,8 @@ def parser() -> command.Parser:
         "--out",
         type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
-        help=".png (default: RUN/neighbours.png), or .npy or .csv of the neighbours' numbers",
+        help=".png (default: RUN/neighbours.png; of records a table, .csv), or .npy or .csv of the "
+        "neighbours' numbers",
     )
     return p
 
@@ -27,6 +30,7 @@ def parser() -> command.Parser:
 def neighbours(options: argparse.Namespace) -> None:
     run = command.Run(options.run, options.backend)
     model = run.able("encode")
+    out = run.output(options.out, "neighbours")
     queries = run.samples(options, 8)
     among = run.part(options.among)
     codes = latent.encode(model, among.images, among.labels)
@@ -36,16 +40,16 @@ def neighbours(options: argparse.Namespace) -> None:
     if queries.labels is not None and among.labels is not None:
         same = float(np.mean(among.labels[numbers] == queries.labels[:, None]))
     print(
-        f"{len(queries)} samples, {options.k} nearest of {len(among)}: mean distance "
+        f"{len(queries)} {run.kind.samples}, {options.k} nearest of {len(among)}: mean distance "
         f"{distances.mean():.3f}" + ("" if same is None else f", {same:.1%} of the same class")
     )
+    shown = min(len(queries), SHOWN) if out.suffix == ".png" else len(queries)
     rows = [
         np.concatenate([queries.pixels[i : i + 1], among.chosen(numbers[i]).pixels])
-        for i in range(min(len(queries), 12))
+        for i in range(shown)
     ]
-    names = [f"sample {row} and" for row in queries.rows[:12]]
-    picture = run.rows_picture(rows, names, "the nearest codes")
-    run.write(options.out, "neighbours.png", numbers, picture)
+    names = [f"{run.kind.sample} {row} and" for row in queries.rows[:shown]]
+    run.write(out, numbers, rows, names, "the nearest codes")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -316,6 +316,78 @@ def series_errors(
         )
 
 
+def curves(
+    path: Path,
+    rows: Sequence[Array],
+    names: Sequence[str],
+    *,
+    title: str = "",
+    over_each_other: bool = False,
+) -> None:
+    """Rows of series, (columns, T) each, with their names at the left, all to one scale.
+
+    over_each_other: the series of a column are drawn in one panel, and the names in a legend.
+    """
+    columns = max(len(row) for row in rows)
+    low, high = (float(f([f(row) for row in rows])) for f in (np.min, np.max))
+    room = 0.05 * max(high - low, 1e-6)
+    across = min(columns, 4) if over_each_other else columns
+    down = -(-columns // across) if over_each_other else len(rows)
+    width, height = (2.6, 1.5) if over_each_other else (min(1.1, 12 / columns), 0.8)
+    with _figure(path, width * across, height * down) as figure:
+        panels = figure.subplots(down, across, squeeze=False)
+        for panel in panels.ravel():
+            panel.axis("off")
+        for i, row in enumerate(rows):
+            for j, series in enumerate(row):
+                panel = panels.ravel()[j] if over_each_other else panels[i, j]
+                panel.axis("on")
+                bold = over_each_other and i == 0
+                panel.plot(
+                    series,
+                    color="#222222" if bold or not over_each_other else COLOURS[i - 1],
+                    linewidth=1.3 if bold else 1.0,
+                    label=names[i] if names else None,
+                )
+                panel.set_ylim(low - room, high + room)
+                panel.set_xticks([])
+                panel.tick_params(labelsize=TICK, length=0)
+                if j % across:
+                    panel.set_yticks([])
+            if names and not over_each_other:
+                panels[i, 0].set_ylabel(
+                    names[i], fontsize=TEXT, rotation=0, ha="right", va="center"
+                )
+        figure.tight_layout(pad=0.4)
+        figure.suptitle(title, fontsize=TITLE, y=1.0, va="bottom")
+        if names and over_each_other:
+            figure.legend(
+                *panels[0, 0].get_legend_handles_labels(),
+                fontsize=TEXT,
+                frameon=False,
+                loc="upper center",
+                bbox_to_anchor=(0.5, 0),
+                ncols=len(names),
+            )
+
+
+def sizes(path: Path, found: Mapping[str, int], *, title: str = "") -> None:
+    """Sizes in bytes by name, the first at the top: a bar, the number, and how many times smaller
+    than the largest it is."""
+    largest = max(found.values())
+    with _figure(path, 6.0, 0.35 * len(found) + 0.5) as figure:
+        axes = figure.add_subplot()
+        bars = axes.barh(list(found), list(found.values()), color=COLOURS[1])
+        bars[0].set_color(COLOURS[0])
+        labels = [f"{size:,}  ({largest / size:.2f}×)" for size in found.values()]
+        axes.bar_label(bars, labels, padding=4, fontsize=TEXT)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1.3 * largest)
+        axes.set_xticks([])
+        axes.spines[:].set_visible(False)
+        _annotate(axes, title, "bytes (times smaller)", "")
+
+
 def score_histogram(
     path: Path, scores: Array, strange: Array, thresholds: Mapping[str, float], *, title: str = ""
 ) -> None:
@@ -337,9 +409,20 @@ def score_histogram(
         for number, (name, value) in enumerate(thresholds.items()):
             style = ("--", ":")[number % 2]
             axes.axvline(np.log10(value), color="#444444", linestyle=style, linewidth=1, label=name)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{10**x:.3g}")
+        low, high = edges[0], edges[-1]
+        digits = (1,) if high - low > 4 else (1, 2, 5) if high - low > 1 else (1, 1.5, 2, 3, 5, 7)
+        ticks = [d * 10.0**e for e in range(-10, 11) for d in digits]
+        ticks = [tick for tick in ticks if low <= np.log10(tick) <= high]
+        axes.set_xticks(np.log10(ticks), [f"{tick:g}" for tick in ticks])
         _annotate(axes, title, "score", "density of its logarithm")
-        axes.legend(fontsize=TEXT, frameon=False)
+        axes.legend(
+            fontsize=TEXT,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.17),
+            ncols=4,
+            columnspacing=1.2,
+        )
 
 
 def bars(path: Path, panels: Mapping[str, Mapping[str, float]], x_label: str, title: str) -> None:
@@ -360,9 +443,17 @@ def bars(path: Path, panels: Mapping[str, Mapping[str, float]], x_label: str, ti
 
 
 def tile_maps(
-    path: Path, maps: Array, kinds: Sequence[str], colours: Sequence[str], columns: int, title: str
+    path: Path,
+    maps: Array,
+    kinds: Sequence[str],
+    colours: Sequence[str],
+    columns: int,
+    title: str,
+    *,
+    row_labels: Sequence[str] = (),
 ) -> None:
-    """Maps int (M, H, W) of tiles, each kind in its colour, `columns` in a row, with a legend."""
+    """Maps int (M, H, W) of tiles, each kind in its colour, `columns` in a row, with a legend; a
+    tile of the number len(kinds) is blank. row_labels stand left of the rows."""
     from matplotlib.colors import ListedColormap
 
     M, H, W = maps.shape
@@ -375,8 +466,10 @@ def tile_maps(
         axes = figure.add_axes((0, 0, 1, 1))
         paint = ListedColormap([*colours, "#ffffff"])
         axes.imshow(picture, cmap=paint, vmin=0, vmax=len(kinds), interpolation="nearest")
-        axes.axis("off")
-        axes.set_title(title, fontsize=TITLE)
+        axes.set_xticks([])
+        axes.set_yticks((np.arange(len(row_labels)) + 0.5) * (H + 1) - 1, row_labels)
+        axes.spines[:].set_visible(False)
+        _annotate(axes, title, "", "")
         for kind, colour in zip(kinds, colours, strict=True):
             axes.scatter([], [], s=40, marker="s", color=colour, label=kind)
         axes.legend(
@@ -390,12 +483,20 @@ def tile_maps(
 
 
 def piano_rolls(
-    path: Path, rolls: Array, roll_shape: Pair, columns: int, *, title: str = ""
+    path: Path,
+    rolls: Array,
+    roll_shape: Pair,
+    columns: int,
+    *,
+    title: str = "",
+    row_labels: Sequence[str] = (),
 ) -> None:
-    """Rolls (M, pitches·steps) of P(note), `columns` in a row, each with lines at every beat."""
+    """Rolls (M, pitches·steps) of P(note), `columns` in a row, each with lines at every beat;
+    row_labels stand left of the rows."""
     pitches, steps = roll_shape
     rows = -(-len(rolls) // columns)
-    with _figure(path, 2.4 * columns, 1.5 * rows) as figure:
+    width = min(2.4, 14 / columns)
+    with _figure(path, width * columns, 0.65 * width * rows) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel in panels[len(rolls) :]:
             panel.axis("off")
@@ -415,8 +516,10 @@ def piano_rolls(
             panel.set_yticks([0, pitches / 2, pitches], [])
             panel.grid(color="#9fb8d6", linewidth=0.5)
             panel.tick_params(length=0)
-        figure.suptitle(title, fontsize=TITLE)
-        figure.tight_layout()
+        for panel, name in zip(panels[::columns], row_labels, strict=False):
+            panel.set_ylabel(name, fontsize=TEXT, rotation=0, ha="right", va="center")
+        figure.tight_layout(pad=0.4)
+        figure.suptitle(title, fontsize=TITLE, y=1.0, va="bottom")
 
 
 def _marker(y: npt.ArrayLike) -> str:

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from minae import command
 
 SHOWN = 12  # samples of a picture
@@ -18,7 +16,7 @@ def parser() -> command.Parser:
         "--out",
         type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
-        help=".png (default: RUN/reconstruct.png), or .npy or .csv with values in [0, 1]",
+        help=".png (default: RUN/reconstruct.png; of records a table, .csv), .npy or .csv",
     )
     return p
 
@@ -26,17 +24,15 @@ def parser() -> command.Parser:
 def reconstruct(options: argparse.Namespace) -> None:
     run = command.Run(options.run, options.backend)
     model: Any = run.able("reconstruct")
-    drawn = options.out is None or options.out.suffix == ".png"
+    out = run.output(options.out, "reconstruct")
+    drawn = out.suffix == ".png"
     samples = run.samples(options, SHOWN if drawn else None)
+    x = samples.pixels
     y = model.reconstruct(samples.images, **run.labels(samples.labels))
-    squared = np.square(y - samples.pixels)
-    print(
-        f"{len(samples)} samples: squared error {squared.sum(axis=1).mean():.3f} a sample, "
-        f"MSE {squared.mean():.5f}"
-    )
+    print(f"{len(samples)} {run.kind.samples}: {run.kind.compare(model, x, y)}")
+    rows = [x[:SHOWN], y[:SHOWN]] if drawn else [x, y]
     names = ("original", "reconstruction")
-    picture = run.rows_picture([samples.pixels[:SHOWN], y[:SHOWN]], names, "reconstructed")
-    run.write(options.out, "reconstruct.png", y, picture)
+    run.write(out, y, rows, names, "reconstructed", over_each_other=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

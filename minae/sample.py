@@ -20,7 +20,7 @@ def parser() -> command.Parser:
         "--out",
         type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
-        help=".png (default: RUN/sample.png), .npy or .csv",
+        help=".png (default: RUN/sample.png; of records a table, .csv), .npy or .csv",
     )
     return p
 
@@ -28,6 +28,7 @@ def parser() -> command.Parser:
 def sample(options: argparse.Namespace) -> None:
     run = command.Run(options.run, options.backend)
     model: Any = run.able("decode")
+    out = run.output(options.out, "sample")
     labels = label_of(run, options.label, options.count)
     if hasattr(model, "sample"):
         images: Array = model.sample(options.count, options.seed, **run.labels(labels))
@@ -37,8 +38,7 @@ def sample(options: argparse.Namespace) -> None:
         images = latent.decode(model, latent.fitted_codes(codes, options.count, options.seed))
         title = "random codes, normal as those of the training set"
         print(f"{run.name} has no prior over its codes: {title}")
-    rows = [images[i : i + 10] for i in range(0, len(images), 10)]
-    run.write(options.out, "sample.png", images, run.rows_picture(rows, (), title))
+    run.write(out, images, command.lines(images), title=title)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,5 @@
 """Anomaly scores: how strange each sample is to the model, which are reported at a stated rate of
-false alarms, and the pixels, features or time steps that carry the score.
+false alarms, and the pixels, time steps, features, tiles or notes that carry the score.
 
 The threshold is the quantile of the scores of normal samples that the model was not trained on:
 those that the data hold out for it (series, connections), else those of the test set. If that is
@@ -18,14 +18,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minae import anomaly, command
+from minae import anomaly, command, plots
 from minae.backends.spec import Array
+from minae.datasets import LevelSet, SeriesSet
 from minae.errors import MinaeError
 from minae.files import whole_file
 from minae.losses import BCEWithLogits
+from minae.models import SeriesAutoencoder
 
 SHOWN = 12  # samples of a picture
 NAMED = 3  # parts named for each sample
+LEAST = 0.02  # share of a map's score from which on a tile is drawn
 
 
 def errors(
@@ -37,16 +40,16 @@ def errors(
 ) -> Array:
     """What each element adds to its sample's score: (M, D), or (M, D + 1) for "elbo".
 
-    kind "error": (y - x)², so that the score is the squared reconstruction error, or what the
-    model's own method `errors` says. kind "elbo", for variational models with BCE: the BCE of y
-    from the mean code, less its floor at y = x, and in the last column the KL of the code; the sum
-    is the negative ELBO at the mean, less the entropy of the grey values. Raises
-    MinaeError if the model has none of it.
+    kind "error": (y - x)², so that the score is the squared reconstruction error; of models that
+    have a method `score`, what sums to that. kind "elbo", for variational models with BCE: the BCE
+    of y from the mean code, less its floor at y = x, and in the last column the KL of the code; the
+    sum is the negative ELBO at the mean, less the entropy of the grey values. Raises MinaeError if
+    the model has none of it.
     """
     images = np.asarray(images)
     if kind == "error" and hasattr(model, "errors"):  # of series and connections
         own: Array = model.errors(images)
-        return own
+        return own / own.shape[1] if isinstance(model, SeriesAutoencoder) else own
     x = (images / 255 if images.dtype == np.uint8 else images).reshape(len(images), -1)
     given = {} if model.classes is None else {"labels": labels}
     y = model.reconstruct(images, **given)
@@ -95,6 +98,9 @@ def parser() -> command.Parser:
 def score(options: argparse.Namespace) -> None:
     run = command.Run(options.run, options.backend)
     model = run.able("reconstruct")
+    path = options.out or run.folder / "scores.csv"
+    if path.suffix == ".png":
+        run.output(path, "scores")
     samples = run.samples(options)
     held_out = getattr(run.data, "held_out_images", None)
     if held_out is not None and options.normal is None and samples.labels is not None:
@@ -118,9 +124,10 @@ def score(options: argparse.Namespace) -> None:
     scores = terms.sum(axis=1)
     own = errors(model, calibration.images, calibration.labels, kind=options.score).sum(axis=1)
     limit = anomaly.threshold(own, options.false_alarms)
+    what = run.kind.samples
     print(
-        f"{len(scores)} samples scored; threshold {limit:.5g} for {options.false_alarms:.2%} false "
-        f"alarms, from {len(own)} normal samples; {np.mean(scores > limit):.2%} are above it"
+        f"{len(scores)} {what} scored; threshold {limit:.5g} for {options.false_alarms:.2%} false "
+        f"alarms, from {len(own)} normal {what}; {np.mean(scores > limit):.2%} are above it"
     )
     if anomalous is not None and 0 < anomalous.sum() < len(anomalous):
         found = anomaly.detection(scores, anomalous, limit)
@@ -129,21 +136,43 @@ def score(options: argparse.Namespace) -> None:
             f"{anomalous.sum()} anomalies found at {found['false_alarm_rate']:.2%} false alarms"
         )
     highest = np.argsort(-scores)[:SHOWN]
-    names = _names(run, terms.shape[1])
+    names = run.kind.parts(model)
+    D = samples.images.shape[1]
+    if terms.shape[1] > D:
+        names["the code"] = slice(D, D + 1)
     for i in highest[:5]:
-        print(f"  sample {samples.rows[i]}: {scores[i]:.4g}, from {_carriers(terms[i], names)}")
-    path = options.out or run.folder / "scores.csv"
+        carriers = _carriers(terms[i], names)
+        print(f"  {run.kind.sample} {samples.rows[i]}: {scores[i]:.4g}, from {carriers}")
     if path.suffix == ".csv":
         _write(path, samples, scores, limit, terms, names)
         print(path)
         return
-    top, D = samples.chosen(highest), samples.pixels.shape[1]
-    y = model.reconstruct(top.images, **run.labels(top.labels))  # type: ignore[attr-defined]
-    heat = terms[highest][:, :D]
-    heat = heat / np.maximum(heat.max(axis=1, keepdims=True), 1e-12)
-    rows = ("sample", "reconstruction", "what carries the score")
-    picture = run.rows_picture([top.pixels, y, heat], rows, "the highest scores")
-    run.write(path, "scores.png", scores, picture)
+    _draw(run, path, samples.chosen(highest), terms[highest][:, :D])
+
+
+def _draw(run: command.Run, path: Path, top: command.Samples, terms: Array) -> None:
+    """The samples, their reconstructions, and what carries their scores, the terms (M, D)."""
+    x, y = top.pixels, run.model.reconstruct(top.images, **run.labels(top.labels))
+    if issubclass(run.kind, SeriesSet):
+        names = [f"series {n}, score {s:.4g}" for n, s in zip(top.rows, terms.sum(1), strict=True)]
+        title = f"{run.name}: the highest scores"
+        try:
+            plots.series_errors(path, names, x, y, terms, title=title)
+        except OSError as error:
+            raise MinaeError(f"cannot write {path} ({error.strerror})") from error
+        print(path)
+        return
+    if issubclass(run.kind, LevelSet):  # the tiles that carry most, on blank paper
+        channels = run.model.input_shape[0]
+        of_tiles = terms.reshape(len(x), channels, -1).sum(axis=1)  # (M, H·W)
+        carries = of_tiles >= LEAST * of_tiles.sum(axis=1, keepdims=True)
+        heat = x * np.tile(carries, channels)
+        name = f"tiles of {LEAST:.0%} of the score"
+    else:
+        heat = terms / np.maximum(terms.max(axis=1, keepdims=True), 1e-12)
+        name = "what carries the score"
+    rows = (run.kind.sample, "reconstruction", name)
+    run.write(path, heat, [x, y, heat], rows, "the highest scores")
 
 
 def _anomalous(samples: command.Samples, normal: list[int] | None) -> Array | None:
@@ -152,20 +181,6 @@ def _anomalous(samples: command.Samples, normal: list[int] | None) -> Array | No
     if samples.labels is None:
         raise MinaeError("--normal wants labels, and these samples have none")
     return ~np.isin(samples.labels, normal)
-
-
-def _names(run: command.Run, columns: int) -> dict[str, slice]:
-    """Names of what a score is made of, and their columns: the data's own, else pixels or times."""
-    encoding = getattr(run.data, "encoding", None)
-    if encoding is not None:
-        return dict(encoding.features)
-    D = int(np.prod(run.model.input_shape))
-    try:
-        W = run.image_shape()[1]
-        names = {f"pixel ({i // W}, {i % W})": slice(i, i + 1) for i in range(D)}
-    except MinaeError:
-        names = {f"step {i}": slice(i, i + 1) for i in range(D)}
-    return names | ({"the code": slice(D, D + 1)} if columns > D else {})
 
 
 def _carriers(terms: Array, names: dict[str, slice]) -> str:

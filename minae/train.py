@@ -20,7 +20,7 @@ from minae import checkpoint, command, detection, ledger, recipes, studies
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
 from minae.checkpoint import Checkpoint, Counts
-from minae.datasets import AnomalySet, Dataset, download, load_images
+from minae.datasets import AnomalySet, Dataset, ImageSet, download
 from minae.errors import MinaeError
 from minae.figures import write_figures
 from minae.interrupt import Interrupt
@@ -81,8 +81,8 @@ def parser() -> argparse.ArgumentParser:
         "--data",
         type=Path,
         metavar="PATH",
-        help="images (IDX, .npy, .npz), UCR series, NSL-KDD or CSV records, as the recipe takes "
-        "them (default: MNIST in the box, or data made here)",
+        help="images (IDX, .npy, .npz), UCR series, NSL-KDD, KDD'99 or CSV records, text maps, as "
+        "the recipe takes them (default: MNIST in the box, or data made here)",
     )
     source.add_argument(
         "--download", metavar="NAME", help="fetch images: fashion-mnist, kmnist, emnist-letters ..."
@@ -137,6 +137,14 @@ def train(options: argparse.Namespace) -> None:
     wanted = {name: value for name, value in given.items() if value}
     wanted |= {name: value for name, value in data.dimensions.items() if name in known}
     recipe = _with_options(recipes.make(options.recipe, **wanted), options)
+    samples = len(data.train_images)
+    if recipe.batch_size > samples:
+        if not options.quiet:
+            print(
+                f"batches of {samples:,}, all {data.samples} there are, instead of "
+                f"{recipe.batch_size:,}"
+            )
+        recipe.batch_size = samples
     # the trial that chooses the threads is not made again: it might choose another number
     threads = Threads(ops, options.threads if begun is None else begun.threads)
     model = recipe.model.bind(ops, options.dtype, recipe.seed)
@@ -179,7 +187,7 @@ def train(options: argparse.Namespace) -> None:
         print(folder)
     else:
         steps, seconds, rate = run.counts.step, summary["seconds"], summary["samples_per_second"]
-        print(f"\n{ledger.table(summary)}\n")
+        print(f"\n{ledger.table(summary, data.say)}\n")
         if "anomalies" in summary:
             print(f"{detection.table(summary['anomalies'])}\n")
         print(f"{steps:,} steps in {seconds:.1f} s ({rate:,.0f} samples/s)")
@@ -197,12 +205,12 @@ def _comparisons(model: Model, data: Dataset) -> dict[str, Any]:
 
 def _load(options: argparse.Namespace) -> Dataset:
     """The recipe's data: those of --data or --download, or else its own."""
-    load = recipes.loader(options.recipe) or load_images
+    kind = recipes.data(options.recipe)
     if options.download is None:
-        return load(options.data)
-    if load is not load_images:
+        return kind.load(options.data)
+    if kind is not ImageSet:
         raise MinaeError(f"recipe {options.recipe!r} is not trained on images: give --data instead")
-    return load(download(options.download))
+    return kind.load(download(options.download))
 
 
 class _Run:
@@ -240,7 +248,8 @@ class _Run:
         seconds between, and where an interrupt is requested, which then becomes KeyboardInterrupt.
         """
         self.save()
-        progress = Progress(self.steps, self.model.loss.unit, quiet=self.quiet)
+        unit = self.data.say(self.model.loss.unit)
+        progress = Progress(self.steps, unit, quiet=self.quiet)
         with progress, interrupt.deferred():
             progress.begin_at(self.counts.step)
             while self.counts.step < self.steps and not interrupt.requested:
@@ -383,6 +392,7 @@ def _config(options: argparse.Namespace, recipe: Recipe, data: Dataset) -> dict[
         "samples": options.samples,
         "threads": options.threads,
         "data": data.name,
+        "class_names": getattr(data, "class_names", None),
         "data_crc32": _crc32(data),
         "optimizer": _optimizer(recipe.optimizer),
         "model": describe(recipe.model),

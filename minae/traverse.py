@@ -55,7 +55,8 @@ def parser() -> command.Parser:
         "--out",
         type=command.output(".png", ".npy", ".csv"),
         metavar="FILE",
-        help=".png (default: RUN/traverse.png); .npy: (rows, steps, D); .csv",
+        help=".png (default: RUN/traverse.png; of records a table, .csv); .npy: (rows, steps, D); "
+        ".csv",
     )
     return p
 
@@ -63,6 +64,7 @@ def parser() -> command.Parser:
 def traverse(options: argparse.Namespace) -> None:
     run = command.Run(options.run, options.backend)
     model = run.able("encode", "decode")
+    out = run.output(options.out, "traverse")
     if options.without and not options.concept:
         raise MinaeError("--without goes with --concept")
     samples = run.samples(options, 6 if options.concept else 1)
@@ -77,8 +79,10 @@ def traverse(options: argparse.Namespace) -> None:
         other = np.isin(known.labels, options.without) if options.without else None
         direction = latent.concept(known_codes, np.isin(known.labels, options.concept), other)
         rows = latent.traverse(model, codes, direction, amounts, labels)
-        names = [f"sample {row}" for row in samples.rows]
+        names = [f"{run.kind.sample} {row}" for row in samples.rows]
         title = f"towards class {', '.join(map(str, options.concept))}"
+        if options.without:
+            title += f", away from {', '.join(map(str, options.without))}"
     else:
         directions, names = _directions(options, known_codes)
         amounts = np.linspace(-options.range, options.range, options.steps)
@@ -86,8 +90,8 @@ def traverse(options: argparse.Namespace) -> None:
         rows = np.concatenate(
             [latent.traverse(model, codes[:1], d, amounts, one) for d in directions]
         )  # (directions, steps, D)
-        title = f"sample {samples.rows[0]} ± {options.range:g} standard deviations"
-    run.write(options.out, "traverse.png", rows, run.rows_picture(list(rows), names, title))
+        title = f"{run.kind.sample} {samples.rows[0]} ± {options.range:g} standard deviations"
+    run.write(out, rows, list(rows), names, title)
 
 
 def _directions(options: argparse.Namespace, codes: Array) -> tuple[Array, list[str]]:

@@ -81,6 +81,8 @@ Pitfalls
 - 1 - exp(-y) loses digits where y is small (a ≪ 0); expm1 keeps them: f' = -expm1(-y).
 - db is a sum of dx = dy ⊙ f', not of dy.
 - f' at the kink of relu and leaky_relu is a choice; we take the left branch, as PyTorch does.
+- max(a, 0) of a NaN is a NaN, so that divergence shows; `a if a > 0 else 0` would hide it. f' asks
+  [y > 0], which is false of a NaN.
 """
 
 import numpy as np
@@ -100,7 +102,7 @@ def bias_activation_forward(x, b, activation, slope):
         case "identity":
             return a
         case "relu":
-            return np.where(positive, a, 0)
+            return np.where(a.real <= 0, 0, a)  # NaN stays NaN
         case "leaky_relu":
             return np.where(positive, a, slope * a)
         case "elu":

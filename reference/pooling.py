@@ -25,7 +25,9 @@ the largest; near a point without ties it stays the same place, so there y *is* 
 Gathered, that is a search over all windows; scattered, one line a window: dy[i,j] is added to the
 pixel that won. Forward keeps the winner as one number, argmax[i,j] = a*·KW + b*, from which
 a* = argmax // KW and b* = argmax % KW. At a tie the max has a kink, and the derivative is a choice:
-the first place wins and gets all of dy, as it would if it were larger by a trifle.
+the first place wins and gets all of dy, as it would if it were larger by a trifle. Padding is no
+place: in a window that holds -∞ alone the first true pixel wins. A NaN wins over every number (the
+first one, if several), and so goes on to y.
 
 Average pooling
 ---------------
@@ -78,11 +80,13 @@ def max_pool2d_forward(x, kernel, stride, padding):
     (KH, KW), (SH, SW), (PH, PW) = kernel, stride, padding
     OH, OW = output_size((H, W), kernel, stride, padding)
     xp = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)), constant_values=-np.inf)
+    true = np.pad(np.ones((H, W), bool), ((PH, PH), (PW, PW)))  # (H+2PH, W+2PW), no padding
     y = np.empty((N, C, OH, OW), x.dtype)
     argmax = np.empty((N, C, OH, OW), np.int32)
     for n, c, i, j in np.ndindex(y.shape):
         window = xp[n, c, i * SH : i * SH + KH, j * SW : j * SW + KW]  # (KH, KW)
-        winner = window.real.argmax()  # in the window read row by row; the first on ties
+        pixels = np.flatnonzero(true[i * SH : i * SH + KH, j * SW : j * SW + KW])
+        winner = pixels[window.real.flat[pixels].argmax()]  # read row by row; the first on ties
         y[n, c, i, j] = window.flat[winner]
         argmax[n, c, i, j] = winner
     return y, argmax

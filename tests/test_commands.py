@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,8 @@ import pytest
 import minae
 from minae import __main__ as commands
 from minae import command, compression, latent, score
-from minae.datasets import load_records, load_series
-from minae.layers import Dense
 from minae.ledger import ReconstructionLedger
-from minae.losses import MSE
-from minae.models import Autoencoder
-from minae.optim import Adam
 from minae.train import main as train
-from minae.training import Training
 
 RUNS = ("vanilla", "vae", "latent", "conv", "tanh", "cvae")
 RUNS += ("denoising", "conv-denoising", "contractive", "pca", "tied", "sparse", "dropout", "iwae")
@@ -201,7 +194,7 @@ def test_files_of_ones_own(runs, tmp_path, capsys):
     ("arguments", "sentence"),
     [
         (["encode", "{tmp}/none"], "no model at"),
-        (["encode", "{vae}", "--index", "500"], "there is no sample 500 among 120"),
+        (["encode", "{vae}", "--index", "500"], "there is no image 500 among 120"),
         (["encode", "{vae}", "--out", "codes.txt"], "codes.txt is to end in .npy or .csv"),
         (
             ["encode", "{vae}", "--out", "/dev/null/codes.npy"],
@@ -211,6 +204,8 @@ def test_files_of_ones_own(runs, tmp_path, capsys):
         (["encode", "{vae}", "--data", "{vae}/config.json"], "is to end in .npy, .npz or .csv"),
         (["encode", "{vae}", "--first", "0"], "0 is not a whole number from 1 up"),
         (["decode", "{vae}"], "one of the arguments --codes --code is required"),
+        (["encode", "{vae}", "--data", "/nowhere"], "/nowhere cannot be read (No such file"),
+        (["decode", "{vae}", "--code", *["nan"] * 20], "codes are finite numbers, found some that"),
         (["decode", "{vae}", "--code", "1", "2"], "this model decodes codes of shape (M, 20)"),
         (["decode", "{vae}", "--codes", "{vae}/model.safetensors"], "is to end in .npy, .npz"),
         (["sample", "{vae}", "--label", "1"], "takes no --label"),
@@ -401,32 +396,3 @@ def test_damaged_and_foreign_files_are_refused(runs):
         compression.decompress(minae.load(runs / "vanilla", "numpy", np.float64), file)
     with pytest.raises(minae.MinaeError, match="take lossy"):
         compression.compress(model, images / 255)
-
-
-@pytest.mark.parametrize("load", [load_series, load_records])
-def test_anomalies_of_series_and_records(load, tmp_path, monkeypatch, capsys):
-    """Held-out normal samples set the threshold, label 0 is normal, steps and features named."""
-    data = load()
-    images = np.clip(data.train_images, 0, 1)
-    D = images.shape[1]
-    model = Autoencoder((D,), Dense(D, 6, activation="tanh"), Dense(6, D, "sigmoid"), MSE())
-    training = Training(model.bind("numpy"), Adam(1e-2), images, batch_size=64)
-    for _ in range(60):
-        training.step()
-    minae.save(model, tmp_path / "model.safetensors")
-    cut = {name: np.clip(getattr(data, f"{name}_images"), 0, 1) for name in ("test", "held_out")}
-    data = replace(data, test_images=cut["test"], held_out_images=cut["held_out"])
-    monkeypatch.setattr(command.Run, "data", data)
-    code, said = minae_says(capsys, "score", tmp_path, "--false-alarms", "0.05")
-    assert code == 0, said
-    auroc = float(said.partition("AUROC ")[2][:6])
-    assert 0.6 < auroc <= 1
-    assert f"from {len(data.held_out_images)} normal samples" in said
-    named = said.partition("from ")[2]
-    assert "step " in named if load is load_series else any(n in named for n in names_of(data))
-    code, said = minae_says(capsys, "score", tmp_path, "--out", tmp_path / "scores.png")
-    assert (code, "are no grey images to draw" in said) == (2, True)
-
-
-def names_of(data):
-    return data.encoding.features

@@ -270,10 +270,10 @@ def test_recipe_as_on_numba(name):
     np.testing.assert_allclose(runs[1], runs[0], rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", [n for n in recipes.RECIPES if recipes.loader(n)])
+@pytest.mark.parametrize("name", [n for n in recipes.RECIPES if n not in recipes.image_recipes()])
 def test_recipe_of_other_data_as_on_numba(name):
     """Series, records, levels and music: the first steps, and what the model makes of data."""
-    data = recipes.loader(name)(None)
+    data = recipes.data(name).load()
     options = {n: v for n, v in data.dimensions.items() if n in recipes.options(name)}
     found = []
     for backend in ("numba", "cupy"):

@@ -229,8 +229,8 @@ def test_refused_images_and_codes(name):
         (good[0], r"shape \(M, 784\), M >= 1, found \(784,\)"),
         (good[:0], r"shape \(M, 784\), M >= 1, found \(0, 784\)"),
         (good.astype(np.int32), r"uint8 or float in \[0, 1\], found int32"),
-        (good + 1.5, r"float images lie in \[0, 1\], found 1.5 \.\.\. 1.5"),
-        (np.full((3, 784), np.nan), r"float images lie in \[0, 1\], found nan"),
+        (good + 1.5, r"float samples lie in \[0, 1\], found 1.5 \.\.\. 1.5"),
+        (np.full((3, 784), np.nan), r"float samples lie in \[0, 1\], found nan"),
     ):
         for method in (model.encode, model.reconstruct, model.evaluate):
             with pytest.raises(MinaeError, match=message):

@@ -209,7 +209,7 @@ def test_series(backend, tmp_path):
     assert found["auroc"] == auroc(scores, strange)
     assert found["auroc_of_steps"] > 0.75
     assert set(found["by_class"]) == set(BEATS[1:])
-    assert "AUROC of the steps" in detection.table(found)
+    assert "AUROC of the time steps" in detection.table(found)
     # the unit does not matter: volts or millivolts give the same scores
     minae.save(model, tmp_path / "model.safetensors")
     again = minae.load(tmp_path / "model.safetensors", backend)
@@ -394,7 +394,7 @@ def test_run_of_super_resolution(tmp_path, monkeypatch, capsys):
             test_labels=data.test_labels[:300],
         )
 
-    monkeypatch.setattr("minae.train.load_images", cut)
+    monkeypatch.setattr("minae.datasets.images.load_images", cut)
     run = tmp_path / "run"
     command = ["super-resolution", "--factor", "4", "--backend", "numpy", "--steps", "4"]
     assert main([*command, "--out", str(run)]) == 0

@@ -28,7 +28,7 @@ FIGURES = {
     "cvae": {"loss", "reconstructions", "latent", "classes"},
     "series": {"loss", "series", "scores", "latent"},
     "intrusion": {"loss", "features", "scores", "latent"},
-    "levels": {"loss", "reconstructions", "samples"},
+    "levels": {"loss", "reconstructions", "samples", "latent"},
     "music": {"loss", "reconstructions", "samples", "latent"},
     "super-resolution": {"loss", "enlarged"},
     "overcomplete": {"loss", "reconstructions", "latent", "kernels", "copies"},
@@ -82,7 +82,7 @@ def small_mnist(monkeypatch):
             test_labels=data.test_labels[:500],
         )
 
-    monkeypatch.setattr("minae.train.load_images", cut)
+    monkeypatch.setattr(image_files, "load_images", cut)
 
 
 def rows(run: Path):
@@ -125,7 +125,7 @@ def test_run_folder(recipe, backend, tmp_path, small_mnist, capsys):
     codes = np.zeros((2, model.code))
     images = model.decode(codes) if labels is None else model.decode(codes, labels)
     assert images.shape == (2, np.prod(model.input_shape))
-    assert "per image" in capsys.readouterr().out
+    assert f"per {recipes.data(recipe).sample}" in capsys.readouterr().out
 
 
 def test_the_same_seed_gives_the_same_run_on_both_backends(tmp_path, small_mnist):
@@ -153,6 +153,24 @@ def test_options_reach_the_run(tmp_path, small_mnist, capsys):
     assert [(row["epoch"], row["step"]) for row in rows(run)[::2]] == [("1", "4"), ("2", "5")]
 
 
+def test_a_batch_of_more_samples_than_there_are(tmp_path, small_mnist, capsys):
+    """All of them are taken, and that is said."""
+    options = ["--batch-size", "5000", "--steps", "2", "--backend", "numpy", "--threads", "1"]
+    assert main(["vanilla", *options, "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("batches of 1,000, all images there are, instead of 5,000\n")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["batch_size"] == 1000
+    assert [(row["epoch"], row["step"]) for row in rows(tmp_path / "run")[::2]] == [
+        ("1", "1"),
+        ("2", "2"),
+    ]
+    options[1] = "1000"
+    assert main(["vanilla", *options, "--out", str(tmp_path / "same")]) == 0
+    assert "instead of" not in capsys.readouterr().out
+    assert rows(tmp_path / "same")[0]["loss"] == rows(tmp_path / "run")[0]["loss"]
+
+
 def test_list_names_every_recipe(capsys):
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -166,6 +184,9 @@ def test_list_names_every_recipe(capsys):
             ["vanila"],
             "unknown recipe 'vanila'; choose one of vae, vanilla, deep, tanh, latent, conv, cvae, ",
         ),
+        (["vanila"], "super-resolution, or a study: latent-sweep, classifier, kernels, manifold\n"),
+        (["kernels", "--factor", "2"], "trains several models and has no option --factor"),
+        (["kernels", "--resume", "run"], "trains several models and has no option --resume"),
         (["--backend", "torch"], "argument --backend: invalid choice: 'torch'"),
         (["--backend", "cupy"], "backend 'cupy' cannot run here"),
         (["--epochs", "0"], "argument --epochs: 0 is not a whole number from 1 up"),

@@ -407,8 +407,8 @@ def test_a_loss_that_is_not_finite_is_reported(backend):
     [
         (tiny_images(5)[:, :3], {}, r"shape \(M, 4\), M >= 1, found \(5, 3\)"),
         (tiny_images(0), {}, r"shape \(M, 4\), M >= 1, found \(0, 4\)"),
-        (tiny_images(5) * 255, {}, r"float images lie in \[0, 1\], found \S+ \.\.\. 2\d\d"),
-        (np.full((5, 4), np.nan), {}, r"float images lie in \[0, 1\], found nan"),
+        (tiny_images(5) * 255, {}, r"float samples lie in \[0, 1\], found \S+ \.\.\. 2\d\d"),
+        (np.full((5, 4), np.nan), {}, r"float samples lie in \[0, 1\], found nan"),
         (np.ones((5, 4), np.int64), {}, r"uint8 or float in \[0, 1\], found int64"),
         (tiny_images(5), {"batch_size": 0}, "found batch size 0"),
     ],

@@ -132,7 +132,8 @@ class Backend(Protocol):
 
         x, out: (N, K) or (N, K, H, W);  b: (K,), or (N, K) for one bias a sample, or None.
         f is one of ACTIVATIONS; `slope` is the slope of leaky_relu for x <= 0 and the alpha of elu,
-        and is ignored by the others. softplus is max(x, 0) + log1p(exp(-|x|)).
+        and is ignored by the others. softplus is max(x, 0) + log1p(exp(-|x|)). Every f makes NaN of
+        NaN, relu too: a run that diverged is to be seen.
         """
 
     def bias_activation_backward(
@@ -149,7 +150,8 @@ class Backend(Protocol):
 
         f': identity 1; relu [y > 0]; leaky_relu 1 if y > 0 else slope; elu 1 if y > 0 else
         y + slope; sigmoid y(1 - y); tanh 1 - y²; softplus 1 - exp(-y), computed as
-        -expm1(-y), which keeps the digits of a small y. slope >= 0.
+        -expm1(-y), which keeps the digits of a small y. slope >= 0. A NaN y is not > 0:
+        relu gives 0 there and leaky_relu slope · dy, the others NaN (identity dy).
         dy, y, dx: (N, K) or (N, K, H, W). In place allowed (dx is dy).
         db: (K,) sums dx over N, H, W; (N, K) sums over H, W; None skips it.
         """
@@ -258,10 +260,11 @@ class Backend(Protocol):
     def max_pool2d_forward(
         self, x: Array, kernel: Pair, stride: Pair, padding: Pair, *, out: Array, argmax: Array
     ) -> None:
-        """out = max over each KH×KW window; padding counts as -∞ (P <= K/2).
+        """out = max over each KH×KW window; padding counts as -∞ (P <= K/2), and never wins.
 
         x: (N, C, H, W);  out: (N, C, OH, OW), OH = ⌊(H + 2PH - KH) / SH⌋ + 1;
-        argmax: int32, shape of out, the winner's place in the window a·KW + b, the first on ties.
+        argmax: int32, shape of out, the winner's place in the window a·KW + b, the first on ties:
+        where all pixels are -∞, the first one that is no padding. The first NaN wins over numbers.
         """
 
     def max_pool2d_backward(

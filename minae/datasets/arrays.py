@@ -10,6 +10,8 @@ floats are rounded to bytes, in steps of 1/255. Without a test part a seventh of
 with a fixed seed, is set aside for it; without labels every image has label 0.
 """
 
+import csv
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -131,3 +133,70 @@ def _labels(named: tuple[str, Array] | None, samples: int, path: Path) -> Array:
             f"numbers from 0 of shape ({samples},), one an image"
         )
     return labels.astype(np.int64)
+
+
+def read_array(path: Path, split: str = "test") -> tuple[Array, Array | None]:
+    """(array (M, ...), its labels int64 (M,) or None) of a .npy, .npz or .csv file, as it stands.
+
+    Of a .npz file with several arrays those of the part `split`, or else `images` and `labels`; of
+    a .csv file with a header whose first field is label, that column. Raises MinaeError for a file
+    that cannot be read, or that holds no (M, D) or more dimensions.
+    """
+    labels: Array | None = None
+    try:
+        if path.suffix == ".npy":
+            array = np.load(path, allow_pickle=False)
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                array, labels = _of_archive(path, dict(file), split)
+        elif path.suffix == ".csv":
+            array, labels = _of_csv(path)
+        else:
+            raise MinaeError(f"{path} is to end in .npy, .npz or .csv")
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        if isinstance(error, MinaeError):
+            raise
+        reason = getattr(error, "strerror", None) or first_sentence(error)
+        raise MinaeError(f"{path} cannot be read ({reason})") from error
+    if array.ndim < 2 or len(array) == 0:
+        raise MinaeError(f"{path} holds an array of shape {array.shape}, wanted (M, D), M >= 1")
+    if labels is not None and labels.shape != (len(array),):
+        raise MinaeError(
+            f"{path} holds labels of shape {labels.shape}, wanted ({len(array)},): one a sample"
+        )
+    return array, labels
+
+
+def _of_archive(path: Path, arrays: dict[str, Array], split: str) -> tuple[Array, Array | None]:
+    """Array and labels of a .npz file's arrays by name."""
+    part = [name for name in NAMES[f"{split} images"] if split in name]
+    images = [name for name in (*part, "images", "arr_0") if name in arrays]
+    others = [name for name in arrays if name not in (*NAMES["train labels"], "y_test")]
+    name = images[0] if images else others[0] if len(others) == 1 else None
+    if name is None:
+        wanted = ", ".join((*part, "images"))
+        raise MinaeError(f"{path} is to hold the array images ({wanted}), found {[*arrays]}")
+    label = f"{split}_labels" if name == f"{split}_images" else f"y_{split}"
+    labels = arrays.get(label if name in part else "labels")
+    return arrays[name], None if labels is None else labels.astype(np.int64)
+
+
+def _of_csv(path: Path) -> tuple[Array, Array | None]:
+    """Numbers of a .csv file, and the column `label` if it comes first."""
+    with path.open(encoding="utf-8") as lines:
+        first = next(csv.reader(lines), [])
+    header = not all(map(_is_number, first))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no lines: refused by the caller
+        array = np.loadtxt(path, delimiter=",", skiprows=int(header), ndmin=2)
+    if header and first[0] == "label":
+        return array[:, 1:], array[:, 0].astype(np.int64)
+    return array, None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minae.backends.spec import Array
+from minae.datasets.dataset import listed
 from minae.datasets.table import Table
 from minae.errors import MinaeError
 
@@ -20,7 +21,8 @@ class Encoding:
     First the numeric columns in their order: x, or log(1 + x) where `logarithmic`, less the mean,
     divided by the standard deviation, held within ±10. Then for each categorical column a group of
     one-hot numbers: one for each word met in training, in alphabetical order, and a last one for
-    any other word. All fields are plain values, so that a model is saved with its encoding.
+    any other word. In training that one is never 1, so to a model a record with a new word is as
+    strange as a word can make it. All fields are plain values: a model is saved with its encoding.
     """
 
     numeric: tuple[str, ...]
@@ -90,11 +92,20 @@ class Encoding:
             rows[np.arange(len(table)), features[name].start + group] = 1
         return rows
 
+    def unknown(self, table: Table) -> dict[str, list[str]]:
+        """By categorical column the words of these records that training did not meet."""
+        found = {
+            name: sorted(set(self._column(table, name, numeric=False).tolist()) - {*words})
+            for name, words in zip(self.categorical, self.words, strict=True)
+        }
+        return {name: new for name, new in found.items() if new}
+
     def decode(self, rows: Array) -> Table:
         """Records of rows (M, D): numbers in their own units, and the likeliest word of a group."""
         columns: dict[str, Array] = {}
         for i, name in enumerate(self.numeric):
             x = rows[:, i].astype(np.float64) * self.std[i] + self.mean[i]
+            x[np.abs(x) < 1e-6 * (self.std[i] + abs(self.mean[i]))] = 0  # a 0 that was rounded
             columns[name] = np.maximum(np.expm1(x), 0) if self.logarithmic[i] else x
         features = self.features
         for name, words in zip(self.categorical, self.words, strict=True):
@@ -105,7 +116,7 @@ class Encoding:
         kinds = {True: "numbers", False: "words"}
         if name not in table.columns:
             raise MinaeError(
-                f"the records have no column {name!r}; their columns are {', '.join(table.columns)}"
+                f"the records have no column {name!r}; their columns are {listed([*table.columns])}"
             )
         column = table.columns[name]
         if (column.dtype.kind == "f") != numeric:

@@ -11,17 +11,19 @@ transposed: they are turned upright here.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
+from math import isqrt, prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minae.backends.spec import Array, Pair
-from minae.datasets.arrays import holds_arrays, read_image_arrays
-from minae.datasets.dataset import Dataset
+from minae.datasets.arrays import holds_arrays, read_array, read_image_arrays
+from minae.datasets.dataset import Dataset, Rows
 from minae.datasets.idx import read_idx
 from minae.errors import MinaeError
 
@@ -50,6 +52,39 @@ class ImageSet(Dataset):
     @property
     def dimensions(self) -> dict[str, Any]:
         return {"classes": self.classes}
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "ImageSet":
+        return load_images(path)
+
+    @classmethod
+    def read(cls, path: Path, split: str, model: Any, class_names: Sequence[str]) -> Rows:
+        """As `Dataset.read`: a folder of IDX files, or a .csv file of numbers in [0, 1]."""
+        if not path.is_dir():
+            return Rows(*read_array(path))
+        data = cls.load(path)
+        if split == "train":
+            return Rows(data.train_images, data.train_labels)
+        return Rows(data.test_images, data.test_labels)
+
+    @classmethod
+    def shape(cls, model: Any) -> Pair:
+        """(H, W) of the model's images; those of a model of rows are square."""
+        if len(model.input_shape) == 3:
+            return int(model.input_shape[1]), int(model.input_shape[2])
+        side = isqrt(prod(model.input_shape))
+        return side, side
+
+    @classmethod
+    def parts(cls, model: Any) -> dict[str, slice]:
+        H, W = cls.shape(model)
+        return {f"{cls.place} ({i // W}, {i % W})": slice(i, i + 1) for i in range(H * W)}
+
+    @classmethod
+    def compare(cls, model: Any, x: Array, y: Array) -> str:
+        squared = np.square(y - x)
+        error = squared.sum(axis=1).mean()
+        return cls.say(f"squared error {error:.3f} an image, MSE {squared.mean():.5f} a pixel")
 
 
 def load_images(folder: Path | None = None, image_shape: Pair = (28, 28)) -> ImageSet:

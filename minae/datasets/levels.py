@@ -12,13 +12,15 @@ in a row over some of them. So in every level
 A map is kept as one byte image a kind of tile, (kinds, 16, 16), 255 where the tile is of that kind.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minae.backends.spec import Array
-from minae.datasets.dataset import Dataset
+from minae.datasets.dataset import Dataset, Rows
 from minae.datasets.split import split_off
 from minae.datasets.text import read_lines, shown, wrong
 from minae.errors import MinaeError
@@ -34,7 +36,47 @@ SIZE = 16
 class LevelSet(Dataset):
     """Tile maps as one-hot bytes (M, kinds·16·16). Labels: how many gaps the ground has."""
 
+    sample: ClassVar[str] = "map"
+    samples: ClassVar[str] = "maps"
+    number: ClassVar[str] = "value"
+    place: ClassVar[str] = "tile"
+
     map_shape: Shape = (len(KINDS), SIZE, SIZE)
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "LevelSet":
+        return load_levels(path)
+
+    @classmethod
+    def read(cls, path: Path, split: str, model: Any, class_names: Sequence[str]) -> Rows:
+        return Rows(*one_hot(read_levels(path)))
+
+    @classmethod
+    def parts(cls, model: Any) -> dict[str, slice]:
+        K = len(KINDS)
+        D = K * SIZE * SIZE
+        return {f"tile ({i // SIZE}, {i % SIZE})": slice(i, D, SIZE * SIZE) for i in range(D // K)}
+
+    @classmethod
+    def compare(cls, model: Any, x: Array, y: Array) -> str:
+        right = drawn(x) == drawn(y)
+        return f"{right.mean():.2%} of the tiles right"
+
+
+def drawn(images: Array) -> Array:
+    """The likeliest kind of each tile, int64 (M, 16, 16), of rows (M, kinds·16·16); len(KINDS), a
+    blank, where a tile is of no kind at all."""
+    maps = images.reshape(-1, len(KINDS), SIZE, SIZE)
+    kinds: Array = np.where(maps.max(axis=1) > 0, maps.argmax(axis=1), len(KINDS))
+    return kinds
+
+
+def one_hot(maps: Array) -> tuple[Array, Array]:
+    """Maps int (M, 16, 16) as rows uint8 (M, kinds·16·16), and their numbers of gaps (M,)."""
+    images = (255 * (maps[:, None] == np.arange(len(KINDS))[:, None, None])).astype(np.uint8)
+    ground = maps[:, -1] == KINDS.index("ground")  # (M, 16)
+    gaps = (ground[:, :-1] & ~ground[:, 1:]).sum(axis=1)
+    return images.reshape(len(maps), -1), gaps
 
 
 def load_levels(path: Path | None = None) -> LevelSet:
@@ -46,10 +88,7 @@ def load_levels(path: Path | None = None) -> LevelSet:
     """
     maps = generate_levels() if path is None else read_levels(path)
     name = "levels made by minae" if path is None else path.name.split(".")[0]
-    images = (255 * (maps[:, None] == np.arange(len(KINDS))[:, None, None])).astype(np.uint8)
-    images = images.reshape(len(maps), -1)  # (M, kinds·16·16)
-    ground = maps[:, -1] == KINDS.index("ground")  # (M, 16)
-    gaps = (ground[:, :-1] & ~ground[:, 1:]).sum(axis=1)
+    images, gaps = one_hot(maps)
     train, test = split_off(len(maps))
     return LevelSet(name, images[train], gaps[train], images[test], gaps[test])
 

@@ -10,6 +10,7 @@ is of the key, at most four sound together, and chords change at steps 0, 8, 16,
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,6 +28,15 @@ PROGRESSIONS = ((0, 4, 5, 3), (0, 5, 3, 4), (0, 3, 4, 0), (5, 3, 0, 4))
 @dataclass(frozen=True, eq=False)
 class RollSet(ImageSet):
     """Piano rolls as byte images (M, 24·32), 255 where a note sounds."""
+
+    sample: ClassVar[str] = "roll"
+    samples: ClassVar[str] = "rolls"
+    number: ClassVar[str] = "note"
+    place: ClassVar[str] = "note"
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "RollSet":
+        return load_rolls(path)
 
 
 def load_rolls(path: Path | None = None) -> RollSet:

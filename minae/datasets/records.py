@@ -9,16 +9,17 @@ are those of kddcup.names.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minae.backends.spec import Array
 from minae.datasets.connections import ATTACKS, generate_connections
-from minae.datasets.dataset import AnomalySet
-from minae.datasets.encoding import Encoding
+from minae.datasets.dataset import AnomalySet, Rows, listed, numbered
+from minae.datasets.encoding import OTHER, Encoding
 from minae.datasets.split import split_normal
 from minae.datasets.table import Table, read_table
 from minae.datasets.text import read_lines
@@ -43,11 +44,62 @@ NORMAL = ("normal", "benign", "0", "no")
 class RecordSet(AnomalySet):
     """Records encoded as rows, and the encoding, fitted to the training part."""
 
+    sample: ClassVar[str] = "record"
+    samples: ClassVar[str] = "records"
+    number: ClassVar[str] = "value"
+    place: ClassVar[str] = "feature"
+
     encoding: Encoding
 
     @property
     def dimensions(self) -> dict[str, Any]:
         return {"encoding": self.encoding}
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> "RecordSet":
+        return load_records(path)
+
+    @classmethod
+    def read(cls, path: Path, split: str, model: Any, class_names: Sequence[str]) -> Rows:
+        """As `Dataset.read`: numbers are standardized and words numbered by the model's encoding.
+
+        A word that training did not meet is the `other` of its column, and a remark names it. What
+        is no feature of the model is left out, but for the label: a column named so, or the last.
+        """
+        encoding: Encoding = model.encoding
+        table = read_table(path, kdd_names(path), words=encoding.categorical)
+        rows = encoding.encode(table)
+        remarks = [
+            f"words that the run has not met in {name}, taken as {OTHER!r}: {listed(words)}"
+            for name, words in encoding.unknown(table).items()
+        ]
+        names = [*table.columns]
+        others = [name for name in names if name not in encoding.features]
+        named = [name for name in others if name.lower() in LABELS] or [
+            name for name in others if name == names[-1]
+        ]
+        if not named:
+            return Rows(rows, None, tuple(remarks))
+        labels, more = numbered(label_texts(table.columns[named[-1]]), class_names)
+        return Rows(rows, labels, (*remarks, *more))
+
+    @classmethod
+    def parts(cls, model: Any) -> dict[str, slice]:
+        return dict(model.encoding.features)
+
+    @classmethod
+    def compare(cls, model: Any, x: Array, y: Array) -> str:
+        encoding: Encoding = model.encoding
+        n = len(encoding.numeric)
+        found = []
+        if n:
+            error = np.square(y[:, :n] - x[:, :n]).mean()
+            found.append(f"squared error {error:.4f} a number, in squared standard deviations")
+        words = [encoding.features[name] for name in encoding.categorical]
+        if words:
+            right = [(y[:, w].argmax(axis=1) == x[:, w].argmax(axis=1)).mean() for w in words]
+            found.append(f"{np.mean(right):.1%} of the words right")
+        return "; ".join(found)
 
 
 def read_records(path: Path) -> tuple[Table, list[str]]:
@@ -56,21 +108,25 @@ def read_records(path: Path) -> tuple[Table, list[str]]:
     Raises MinaeError for what `read_table` refuses, and if there is no column beside the label.
     """
     others: tuple[str, ...]
-    if _is_kdd(path):
-        fields = next(read_lines(path))[1].count(",") + 1
-        table = read_table(path, (*KDD, "attack", "difficulty")[:fields])
+    kdd = kdd_names(path)
+    if kdd and len(kdd) > len(KDD):
+        table = read_table(path, kdd)
         label, others = "attack", ("difficulty",)
     else:
         table = read_table(path)
         named = [name for name in table.columns if name.lower() in LABELS]
         label = named[-1] if named else [*table.columns][-1]
         others = ()
-    labels = table.columns[label]
-    texts = [str(t) for t in labels] if labels.dtype.kind != "f" else [f"{x:g}" for x in labels]
     features = table.without(label, *others)
     if not features.columns:
         raise MinaeError(f"{path} has the one column {label!r}, a label and others wanted")
-    return features, [text.removesuffix(".") for text in texts]
+    return features, label_texts(table.columns[label])
+
+
+def label_texts(labels: Array) -> list[str]:
+    """A column of labels as text: 1 for 1.0, and normal for the normal. of KDD'99."""
+    texts = [str(t) for t in labels] if labels.dtype.kind != "f" else [f"{x:g}" for x in labels]
+    return [text.removesuffix(".") for text in texts]
 
 
 def load_records(path: Path | None = None, normal: str | None = None) -> RecordSet:
@@ -117,8 +173,11 @@ def load_records(path: Path | None = None, normal: str | None = None) -> RecordS
     )
 
 
-def _is_kdd(path: Path) -> bool:
-    """Whether the first line is a record of KDD'99 (42 fields) or NSL-KDD (43)."""
+def kdd_names(path: Path) -> tuple[str, ...] | None:
+    """The columns of KDD'99 (42) or NSL-KDD (43), or of either without labels (41), if the first
+    line of the file is a record of them."""
     fields = next(read_lines(path))[1].split(",")
     words = [not field.replace(".", "", 1).isdigit() for field in fields]
-    return len(fields) in (42, 43) and words[1:4] == [True] * 3 and not words[0]
+    if len(fields) in (41, 42, 43) and words[1:4] == [True] * 3 and not words[0]:
+        return (*KDD, "attack", "difficulty")[: len(fields)]
+    return None

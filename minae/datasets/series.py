@@ -10,14 +10,16 @@ are; `generate_heartbeats` makes the ones that stand in the box.
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minae.backends.spec import Array
-from minae.datasets.dataset import AnomalySet
+from minae.datasets.dataset import AnomalySet, Rows, numbered
 from minae.datasets.heartbeats import KINDS, generate_heartbeats
 from minae.datasets.split import split_normal
 from minae.datasets.text import read_lines, shown, wrong
@@ -27,6 +29,11 @@ from minae.errors import MinaeError
 @dataclass(frozen=True, eq=False)
 class SeriesSet(AnomalySet):
     """Series of one length, in their own units."""
+
+    sample: ClassVar[str] = "series"
+    samples: ClassVar[str] = "series"
+    number: ClassVar[str] = "time step"
+    place: ClassVar[str] = "time step"
 
     test_marks: Array | None = None  # bool (M, T): where an anomaly is, if it is known
 
@@ -40,18 +47,49 @@ class SeriesSet(AnomalySet):
             "std": max(float(values.std(dtype=np.float64)), 1e-6),
         }
 
+    @classmethod
+    def load(cls, path: Path | None = None) -> "SeriesSet":
+        return load_series(path)
 
-def read_series(path: Path) -> tuple[Array, list[str]]:
+    @classmethod
+    def read(cls, path: Path, split: str, model: Any, class_names: Sequence[str]) -> Rows:
+        """As `Dataset.read`; lines of as many fields as the model's series are long have no label.
+
+        The values stay in their own units: the model standardizes them as in training.
+        """
+        T = prod(model.input_shape)
+        values, texts = read_series(path, T)
+        if values.shape[1] != T:
+            raise MinaeError(
+                f"{path} holds series of {values.shape[1]} time steps, the model takes {T}"
+            )
+        if texts is None:
+            return Rows(values, None)
+        return Rows(values, *numbered(texts, class_names))
+
+    @classmethod
+    def compare(cls, model: Any, x: Array, y: Array) -> str:
+        low, high = model.pixel_range  # standardized, numbers are larger by this factor
+        error = np.square((high - low) * (y - x)).mean()
+        return f"squared error {error:.4f} a time step, in squared standard deviations"
+
+
+def read_series(path: Path, unlabelled: int | None = None) -> tuple[Array, list[str] | None]:
     """Values float32 (M, T) and the M labels as text; a label that is a whole number is written as
-    one: "1" for 1.0000000e+00.
+    one: "1" for 1.0000000e+00. If the first line has `unlabelled` fields there are no labels: None.
 
     Raises MinaeError, with file and line, if a value is no finite number, if a series differs in
     length from the first, or if it is shorter than 2.
     """
     rows: list[Array] = []
     labels: list[str] = []
+    labelled = True
     for line, text in read_lines(path):
         label, *fields = _fields(text)
+        if not rows and 1 + len(fields) == unlabelled:
+            labelled = False
+        if not labelled:
+            label, fields = "", [label, *fields]
         values = _numbers(path, line, fields)
         if len(values) < 2:
             raise wrong(path, line, f"{len(values)} value(s)", "a label and 2 values or more")
@@ -61,7 +99,7 @@ def read_series(path: Path) -> tuple[Array, list[str]]:
             )
         rows.append(values)
         labels.append(_label(label))
-    return np.stack(rows), labels
+    return np.stack(rows), labels if labelled else None
 
 
 def load_series(path: Path | None = None, normal: str | None = None) -> SeriesSet:
@@ -80,6 +118,7 @@ def load_series(path: Path | None = None, normal: str | None = None) -> SeriesSe
         name = "heartbeats made by minae"
     else:
         values, texts = read_series(path)
+        assert texts is not None
         marks = None
         counts = Counter(texts)
         if normal is None:

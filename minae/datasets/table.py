@@ -1,6 +1,7 @@
 """Tables in text files (CSV): a line for each record, columns of numbers or of words."""
 
 import csv
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,13 +33,15 @@ class Table:
         return Table({n: column for n, column in self.columns.items() if n not in names})
 
 
-def read_table(path: Path, names: tuple[str, ...] | None = None) -> Table:
+def read_table(
+    path: Path, names: tuple[str, ...] | None = None, *, words: Collection[str] = ()
+) -> Table:
     """The table of a file whose fields are separated by tab, semicolon or comma, whichever the
     first line has, quoted or not.
 
     The first line is a header if none of its fields is a number; without one the columns are named
     column 1, column 2, ..., or `names`. A column is numeric if all its fields are numbers, and
-    categorical if fewer than nine in ten are.
+    categorical if fewer than nine in ten are, or if `words` names it.
 
     Raises MinaeError, with file and line, for a line of more or fewer fields than the first, for a
     missing field (empty, ?, NA, NaN), for an infinite number, for a word in a column of numbers,
@@ -68,14 +71,16 @@ def read_table(path: Path, names: tuple[str, ...] | None = None) -> Table:
     columns = zip(*(fields for _, fields in records), strict=True)
     return Table(
         {
-            name: _column(path, name, numbers, fields)
+            name: _column(path, name, numbers, fields, NUMERIC if name not in words else 2.0)
             for name, fields in zip(names, columns, strict=True)
         }
     )
 
 
-def _column(path: Path, name: str, lines: list[int], fields: tuple[str, ...]) -> Array:
-    """One column: float64, or str where it is categorical."""
+def _column(
+    path: Path, name: str, lines: list[int], fields: tuple[str, ...], least: float
+) -> Array:
+    """One column: float64, or str where fewer than this share of it are numbers."""
     for line, field in zip(lines, fields, strict=True):
         if field.lower() in MISSING:
             raise wrong(
@@ -83,7 +88,7 @@ def _column(path: Path, name: str, lines: list[int], fields: tuple[str, ...]) ->
             )
     numeric = [_is_number(field) for field in fields]
     share = sum(numeric) / len(numeric)
-    if share < NUMERIC:
+    if share < least:
         return np.array(fields)
     if share < 1:
         first = numeric.index(False)

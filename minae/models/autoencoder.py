@@ -76,11 +76,7 @@ class Autoencoder(Model):
 
     def decode(self, codes: npt.ArrayLike) -> Array:
         """Images (M, D), float in [0, 1], of codes (M, code); a linear decoder's may exceed it."""
-        codes = np.asarray(codes, self.parameters.dtype)
-        if codes.ndim != 2 or codes.shape[1] != self.code or len(codes) == 0:
-            raise MinaeError(
-                f"this model decodes codes of shape (M, {self.code}), M >= 1, found {codes.shape}"
-            )
+        codes = self.host_codes(codes)
         images = []
         for start in range(0, len(codes), CHUNK):
             chunk = self.ops.asarray(codes[start : start + CHUNK]).reshape(-1, *self.code_shape)

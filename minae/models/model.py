@@ -115,20 +115,31 @@ class Model:
         D = prod(self.input_shape)
         if images.ndim < 2 or len(images) == 0 or prod(images.shape[1:]) != D:
             raise MinaeError(
-                f"this model takes images of shape (M, {D}), M >= 1, found {images.shape}"
+                f"this model takes samples of shape (M, {D}), M >= 1, found {images.shape}"
             )
         if images.dtype != np.uint8:
             if not np.issubdtype(images.dtype, np.floating):
-                raise MinaeError(f"images are uint8 or float in [0, 1], found {images.dtype}")
+                raise MinaeError(f"samples are uint8 or float in [0, 1], found {images.dtype}")
             if not self.bounded:
                 if not np.isfinite(images).all():
                     raise MinaeError("samples are finite numbers, found some that are not")
             elif not (images.min() >= 0 and images.max() <= 1):
                 raise MinaeError(
-                    f"float images lie in [0, 1], found {images.min():g} ... {images.max():g}"
+                    f"float samples lie in [0, 1], found {images.min():g} ... {images.max():g}"
                 )
             images = images.astype(self.parameters.dtype)
         return self.ops.asarray(images.reshape(len(images), D))
+
+    def host_codes(self, codes: npt.ArrayLike) -> Array:
+        """Codes (M, code) in the model's dtype. Raises MinaeError for anything else."""
+        codes = np.asarray(codes, self.parameters.dtype)
+        if codes.ndim != 2 or codes.shape[1] != self.code or len(codes) == 0:
+            raise MinaeError(
+                f"this model decodes codes of shape (M, {self.code}), M >= 1, found {codes.shape}"
+            )
+        if not np.isfinite(codes).all():
+            raise MinaeError("codes are finite numbers, found some that are not")
+        return codes
 
     def device_labels(self, labels: npt.ArrayLike | None, samples: int) -> Array | None:
         """Host labels of so many samples on the device, int64 (M,); None where the model is not

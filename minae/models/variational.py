@@ -126,11 +126,7 @@ class VariationalAutoencoder(Model):
 
     def decode(self, codes: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> Array:
         """Images (M, D), float in [0, 1], of codes (M, latent)."""
-        codes = np.asarray(codes, self.parameters.dtype)
-        if codes.ndim != 2 or codes.shape[1] != self.latent or len(codes) == 0:
-            raise MinaeError(
-                f"this model decodes codes of shape (M, {self.latent}), M >= 1, found {codes.shape}"
-            )
+        codes = self.host_codes(codes)
         device_labels = self.device_labels(labels, len(codes))
         images = []
         for start in range(0, len(codes), CHUNK):

@@ -1,21 +1,20 @@
 """The recipes by name. Each module holds one function, `recipe(...)`, with its options.
 
-A recipe whose data are no grey images holds a second one, `data(path)`, which loads them; what
-their `dimensions` name reaches the options of that name.
+A recipe whose data are no grey images names their class, `Data`, which loads them; what their
+`dimensions` name reaches the options of that name.
 """
 
 import importlib
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from minae.datasets import Dataset
+from minae.datasets import Dataset, ImageSet
 from minae.errors import MinaeError
 from minae.recipes.recipe import Recipe
 
-__all__ = ["RECIPES", "Recipe", "image_recipes", "loader", "make", "options", "summary"]
+__all__ = ["RECIPES", "Recipe", "data", "image_recipes", "make", "options", "summary"]
 
 RECIPES = (
     *("vae", "vanilla", "deep", "tanh", "latent", "conv", "cvae"),
@@ -23,6 +22,7 @@ RECIPES = (
     *("conv-pool", "conv-denoising", "beta-vae", "iwae"),
     *("series", "intrusion", "levels", "music", "super-resolution"),
 )
+STUDIES = ("latent-sweep", "classifier", "kernels", "manifold")  # of minae.studies
 
 
 def make(name: str, **wanted: Any) -> Recipe:
@@ -48,20 +48,24 @@ def summary(name: str) -> str:
     return (_module(name).__doc__ or "").split("\n")[0]
 
 
-def loader(name: str) -> Callable[[Path | None], Dataset] | None:
-    """What loads the recipe's data, given a path or None for its own; None if those are images."""
+def data(name: str) -> type[Dataset]:
+    """The class of the recipe's data, which loads them."""
     _function(name)
-    return getattr(_module(name), "data", None)
+    found: type[Dataset] = getattr(_module(name), "Data", ImageSet)
+    return found
 
 
 def image_recipes() -> tuple[str, ...]:
     """The recipes whose data are grey images."""
-    return tuple(name for name in RECIPES if loader(name) is None)
+    return tuple(name for name in RECIPES if data(name) is ImageSet)
 
 
 def _function(name: str) -> Callable[..., Recipe]:
     if name not in RECIPES:
-        raise MinaeError(f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}")
+        raise MinaeError(
+            f"unknown recipe {name!r}; choose one of {', '.join(RECIPES)}, "
+            f"or a study: {', '.join(STUDIES)}"
+        )
     function: Callable[..., Recipe] = _module(name).recipe
     return function
 

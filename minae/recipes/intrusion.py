@@ -5,7 +5,7 @@ decoded from its mean code, and each feature's share says what is strange about 
 connections made here; --data takes NSL-KDD or KDD'99 records or a CSV table.
 """
 
-from minae.datasets import load_records as data
+from minae.datasets import RecordSet as Data
 from minae.datasets.encoding import Encoding
 from minae.errors import MinaeError
 from minae.layers import Dense, Sequential
@@ -14,7 +14,7 @@ from minae.models import RecordVAE
 from minae.optim import Adam
 from minae.recipes.recipe import Recipe
 
-__all__ = ["data", "recipe"]
+__all__ = ["Data", "recipe"]
 
 
 def recipe(latent: int = 6, encoding: Encoding | None = None) -> Recipe:

@@ -5,7 +5,7 @@ rare and may stand anywhere, such as an enemy, is seldom the likeliest and is dr
 Data: levels made here (minae.datasets.levels); --data takes a text file of maps.
 """
 
-from minae.datasets import load_levels as data
+from minae.datasets import LevelSet as Data
 from minae.datasets.levels import KINDS
 from minae.layers import Conv2d, ConvTranspose2d, Dense, Flatten, Reshape, Sequential
 from minae.losses import MixedLoss
@@ -13,7 +13,7 @@ from minae.models import VariationalAutoencoder
 from minae.optim import Adam
 from minae.recipes.recipe import Recipe
 
-__all__ = ["data", "recipe"]
+__all__ = ["Data", "recipe"]
 
 
 def recipe(latent: int = 24) -> Recipe:

@@ -4,14 +4,14 @@ Each place of the roll is a Bernoulli pixel: a note sounds there or not. Data: m
 (minae.datasets.melodies); --data takes .npy or .npz rolls.
 """
 
-from minae.datasets import load_rolls as data
+from minae.datasets import RollSet as Data
 from minae.layers import Conv2d, ConvTranspose2d, Dense, Flatten, Reshape, Sequential
 from minae.losses import BCEWithLogits
 from minae.models import VariationalAutoencoder
 from minae.optim import Adam
 from minae.recipes.recipe import Recipe
 
-__all__ = ["data", "recipe"]
+__all__ = ["Data", "recipe"]
 
 
 def recipe(latent: int = 24) -> Recipe:

@@ -4,7 +4,7 @@ What the model has not learnt to draw it draws wrongly, so the squared error of 
 score, and that of each step says where. Data: heartbeats made here; --data takes a UCR file.
 """
 
-from minae.datasets import load_series as data
+from minae.datasets import SeriesSet as Data
 from minae.layers import Conv1d, ConvTranspose1d, Dense, Flatten, Reshape, Sequential
 from minae.losses import MSE
 from minae.models import SeriesAutoencoder
@@ -12,7 +12,7 @@ from minae.models.series import standard_range
 from minae.optim import Adam
 from minae.recipes.recipe import Recipe
 
-__all__ = ["data", "recipe"]
+__all__ = ["Data", "recipe"]
 
 
 def recipe(latent: int = 8, length: int = 140, mean: float = 0.0, std: float = 1.0) -> Recipe:

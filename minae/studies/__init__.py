@@ -18,12 +18,12 @@ from minae.backends import get_backend
 from minae.backends.spec import Array, Backend
 from minae.datasets import ImageSet, download, load_images
 from minae.errors import MinaeError
-from minae.recipes import Recipe
+from minae.recipes import STUDIES, Recipe
 from minae.run import default_folder, new_folder, versions, write_json
 from minae.threads import Threads
 from minae.training import Training
 
-STUDIES = ("latent-sweep", "classifier", "kernels", "manifold")
+__all__ = ["STUDIES", "Run", "run", "summary"]
 
 
 @dataclass

@@ -21,7 +21,7 @@ def max_pool2d_forward(
     wins = scratch("pooling.wins", out.shape, np.bool_)
     won = scratch("pooling.won", out.shape, np.int32)
     out.fill(-np.inf)
-    argmax.fill(0)
+    _first_pixels(kernel, stride, padding, out=argmax)
     for place in range(KH * KW):
         np.copyto(candidate, reads(x, place // KW, place % KW, out.shape[2:], stride))
         np.greater(candidate, out, out=wins)
@@ -29,6 +29,23 @@ def max_pool2d_forward(
         np.multiply(won, place, out=won)
         np.maximum(argmax, won, out=argmax)  # places ascend: the last to win is the largest
         np.maximum(out, candidate, out=out)
+    np.isnan(out, out=wins)
+    if wins.any():  # of a run that diverged: the first NaN has won
+        for place in reversed(range(KH * KW)):
+            np.isnan(reads(x, place // KW, place % KW, out.shape[2:], stride), out=wins)
+            np.copyto(argmax, place, where=wins)
+
+
+def _first_pixels(kernel: Pair, stride: Pair, padding: Pair, *, out: Array) -> None:
+    """out (N, C, OH, OW) = the place of the first pixel of each window that is no padding."""
+    OH, OW = out.shape[2:]
+    first = scratch("pooling.first", (OH, OW), np.int32)
+    first.fill(0)
+    for i in range(min(OH, -(-padding[0] // stride[0]))):
+        first[i] += (padding[0] - i * stride[0]) * kernel[1]
+    for j in range(min(OW, -(-padding[1] // stride[1]))):
+        first[:, j] += padding[1] - j * stride[1]
+    np.copyto(out, first)
 
 
 def max_pool2d_backward(
