@@ -19,6 +19,7 @@ import numpy as np
 from minae import checkpoint, command, detection, ledger, recipes, studies
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
+from minae.backends.spec import Backend
 from minae.checkpoint import Checkpoint, Counts
 from minae.datasets import AnomalySet, Dataset, download, load_images
 from minae.errors import MinaeError
@@ -54,6 +55,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--list", action="store_true", help="list the recipes and stop")
     p.add_argument("--backend", default="auto", choices=("auto", *sorted(PACKAGES)))
     p.add_argument("--dtype", default="float32", choices=("float32", "float64"))
+    p.add_argument(
+        "--tf32", action="store_true", help="cupy: round the factors of matrix products to TF32"
+    )
     length = p.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=command.whole(1), metavar="N", help="passes over the data")
     length.add_argument(
@@ -126,6 +130,7 @@ def train(options: argparse.Namespace) -> None:
     options.recipe = options.recipe or "vae"
     known = recipes.options(options.recipe)
     ops = get_backend(options.backend)
+    _allow_tf32(ops, options)
     data = _load(options)
     given = {name: getattr(options, name) for name in ("latent", "faithful", "samples", "factor")}
     wanted = {name: value for name, value in given.items() if value}
@@ -147,7 +152,8 @@ def train(options: argparse.Namespace) -> None:
                 if not options.quiet:
                     print(
                         f"{options.recipe}: {model.parameters.count:,} parameters, {data.name}, "
-                        f"{ops.name} {options.dtype} on {ops.device_name()}, "
+                        f"{ops.name} {options.dtype}{' with TF32' * options.tf32} "
+                        f"on {ops.device_name()}, "
                         f"threads: {threads.count}"
                         + (f", from step {begun.counts.step:,}" if begun else "")
                     )
@@ -176,6 +182,13 @@ def train(options: argparse.Namespace) -> None:
             print(f"{detection.table(summary['anomalies'])}\n")
         print(f"{steps:,} steps in {seconds:.1f} s ({rate:,.0f} samples/s)")
         print(f"pictures, figures and model: {folder}")
+
+
+def _allow_tf32(ops: Backend, options: argparse.Namespace) -> None:
+    """What --tf32 asks for, and nothing without it. Raises MinaeError where it means nothing."""
+    if options.tf32 and options.dtype != "float32":
+        raise MinaeError(f"--tf32 is for --dtype float32, found {options.dtype}")
+    ops.set_tf32(options.tf32)
 
 
 def _comparisons(model: Model, data: Dataset) -> dict[str, Any]:
@@ -291,6 +304,7 @@ def _summary(
         "recipe": options.recipe,
         "backend": model.ops.name,
         "dtype": options.dtype,
+        "tf32": options.tf32,
         "seed": recipe.seed,
         "data": data.name,
         "device": model.ops.device_name(),
@@ -321,7 +335,7 @@ def _as_begun(options: argparse.Namespace, begun: dict[str, Any]) -> argparse.Na
                 f"--resume goes on with {flag} as {options.resume} began, {was}; found {value}"
             )
     data = None if begun["data"] is None else Path(begun["data"])
-    return argparse.Namespace(**begun | {"data": data, "quiet": options.quiet})
+    return argparse.Namespace(**vars(defaults) | begun | {"data": data, "quiet": options.quiet})
 
 
 def _check_unchanged(begun: dict[str, Any], now: dict[str, Any], folder: Path) -> None:

@@ -10,9 +10,10 @@ import os
 import sys
 from collections.abc import Callable
 from functools import cache, wraps
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import cublas_on_host
 import cupy_on_host
 import numpy as np
 import pytest
@@ -44,7 +45,10 @@ def backend() -> ModuleType:
         there = sys.modules.get("cupy", ...)
         sys.modules["cupy"] = cupy_on_host.module()
         try:
-            return importlib.import_module("minae.backends.gpu_cupy")
+            found = importlib.import_module("minae.backends.gpu_cupy")
+            by_name = SimpleNamespace(CDLL=cublas_on_host.library)
+            importlib.import_module("minae.backends.gpu_cupy.device").ctypes = by_name
+            return found
         finally:
             if there is ...:
                 del sys.modules["cupy"]
