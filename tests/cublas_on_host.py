@@ -3,7 +3,7 @@
 Each function has an address that is called with the types that blas.py declares, as those of the
 library are. It is stricter than cuBLAS: matrices must lie within one allocation, a product needs a
 handle with a stream and a workspace of its own, and while a graph is captured nothing may be made
-or set. What breaks a rule is refused with a status, and cublasGetStatusString says which rule it was.
+or set. What breaks a rule is refused with a status; cublasGetStatusString says which rule it was.
 """
 
 import ctypes

@@ -2,7 +2,8 @@
 
 `backend()` is the backend itself, whose arrays are the device's. `OnHost` puts it in the place of
 a CPU backend: its operations take NumPy arrays, bring their memory to the device as it is, margins
-and strides included, and back. MINAE_EMULATE=1 asks for the processor where a GPU is.
+and strides included, and back. MINAE_EMULATE=1 asks for the processor where a GPU is;
+MINAE_WITHOUT_POOL=1 makes each array on the GPU an allocation of its own, for compute-sanitizer.
 """
 
 import importlib
@@ -54,7 +55,10 @@ def backend() -> ModuleType:
                 del sys.modules["cupy"]
             else:
                 sys.modules["cupy"] = there  # type: ignore[assignment]
-    return importlib.import_module("minae.backends.gpu_cupy")
+    found = importlib.import_module("minae.backends.gpu_cupy")
+    if os.environ.get("MINAE_WITHOUT_POOL"):
+        importlib.import_module("cupy").cuda.set_allocator(None)
+    return found
 
 
 def get_backend(name: str) -> Any:

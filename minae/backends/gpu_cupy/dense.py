@@ -35,14 +35,23 @@ def matmul(
     kind = f"{'nt'[transpose_a]}{'nt'[transpose_b]}"
     if (blas.tf32 and out.dtype == "float32") or CUBLAS_FROM[kind] <= M * Q * R:
         blas.matmul(a, b, out=out, transpose_a=transpose_a, transpose_b=transpose_b)
-        return
+    else:
+        tiled_matmul(a, b, out=out, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+def tiled_matmul(
+    a: Array, b: Array, *, out: Array, transpose_a: bool = False, transpose_b: bool = False
+) -> None:
+    """out = op(a) @ op(b) by the own kernel."""
+    M, R = out.shape
+    Q = a.shape[0] if transpose_a else a.shape[1]
     height, width = tile(M, R)
     tiles = -(-R // width), -(-M // height)
     splits, terms = split(Q, tiles[0] * tiles[1], SPLITS)
     parts = out if splits == 1 else scratch("dense.parts", (splits, M, R), out.dtype)
     launch(
         "dense",
-        f"matmul_{kind}_{height}x{width}",
+        f"matmul_{'nt'[transpose_a]}{'nt'[transpose_b]}_{height}x{width}",
         out.dtype,
         (*tiles, splits),
         contiguous("dense.a", a),
