@@ -15,7 +15,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -105,23 +105,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def contest(options: argparse.Namespace) -> list[Row]:
-    """All parts asked for: prints a table of each, and writes the rows if asked."""
-    entries = choose(options.models)
-    ops = get_backend("cupy")
-    rivals = _rivals(options.rivals) if "steps" in options.parts else []
+    """All parts asked for: prints a table of each, and writes the rows, if asked, as they come."""
     rows: list[Row] = []
+    ops = get_backend("cupy")
+    for row in _measured(ops, choose(options.models), options):
+        rows.append({"card": ops.device_name(), **row})
+        if options.json:
+            options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return rows
+
+
+def _measured(ops: Backend, entries: list[Entry], options: argparse.Namespace) -> Iterator[Row]:
+    rivals = _rivals(options.rivals) if "steps" in options.parts else []
     if "products" in options.parts:
-        rows += gpu_products.measure(
+        yield from gpu_products.measure(
             entries, options.batch_sizes, options.rounds, options.steps, milliseconds
         )
     if "m6" in options.parts:
-        rows.append(train_m6(ops, MODELS["deep"].make()))
+        yield train_m6(ops, MODELS["deep"].make())
     if "steps" in options.parts:
-        rows += compare_steps(ops, entries, rivals, options)
-    rows = [{"card": ops.device_name(), **row} for row in rows]
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
-    return rows
+        yield from compare_steps(ops, entries, rivals, options)
 
 
 def train_m6(ops: Backend, recipe: Recipe) -> Row:
@@ -142,7 +145,7 @@ def train_m6(ops: Backend, recipe: Recipe) -> Row:
 
 def compare_steps(
     ops: Backend, entries: list[Entry], rivals: list[str], options: argparse.Namespace
-) -> list[Row]:
+) -> Iterator[Row]:
     """All models at all batch sizes."""
     roofline = measure_roofline()
     print(
@@ -153,11 +156,9 @@ def compare_steps(
         "\n| model | batch | minae ms | eager ms | rival | its ms | ratio | to eager | floor ms |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    rows: list[Row] = []
     for entry in entries:
         for batch_size in options.batch_sizes:
-            rows += measure(ops, entry, batch_size, rivals, options, roofline)
-    return rows
+            yield from measure(ops, entry, batch_size, rivals, options, roofline)
 
 
 def measure(

@@ -7,7 +7,7 @@ cuBLAS was the faster in every product measured, in a graph and in true float32.
 """
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from statistics import median
@@ -29,7 +29,7 @@ Timer = Callable[[Callable[[], object], int], float]  # (step, steps) -> ms of a
 
 def measure(
     entries: Sequence[Entry], batch_sizes: Sequence[int], rounds: int, steps: int, timer: Timer
-) -> list[Row]:
+) -> Iterator[Row]:
     """A row for each product that the models' steps ask for; prints a table and the rule."""
     print("\n| product | M | Q | R | own ms | cuBLAS ms | TF32 ms | own / cuBLAS | of |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -37,8 +37,8 @@ def measure(
     for product, used_by in all_products(entries, batch_sizes).items():
         rows.append(measure_one(product, rounds, steps, timer) | {"models": used_by})
         print(_line(rows[-1]), flush=True)
-    print(f"\nCUBLAS_FROM = {rule(rows)}")
-    return rows
+        yield rows[-1]
+    print(f"\nCUBLAS_FROM = {rule(rows)}", flush=True)
 
 
 def all_products(entries: Sequence[Entry], batch_sizes: Sequence[int]) -> dict[Product, list[str]]:
