@@ -83,8 +83,8 @@ class Recorder:
 def record_step(recipe: Recipe, ops: Backend, batch_size: int, *, dry: bool = False) -> list[Call]:
     """The calls of one training step, the first one in an epoch left out."""
     recorder = Recorder(ops, dry=dry)
-    recipe.model.bind(recorder, np.float32, recipe.seed)
     with np.errstate(over="ignore", invalid="ignore"):  # dry, arrays hold what they happen to
+        recipe.model.bind(recorder, np.float32, recipe.seed)
         run = training(recipe, *blank(2 * batch_size), batch_size)
         run.step()
         recorder.calls.clear()
