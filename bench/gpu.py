@@ -244,8 +244,7 @@ def contenders(
         )
         everyone.append(Contender(name, theirs.step, rivals_cuda.milliseconds))
     for one in everyone:
-        for _ in range(3):
-            one.step()
+        one.milliseconds(one.step, 3)  # and waits for them, whatever stream they are on
     return everyone
 
 
