@@ -164,9 +164,11 @@ def run_one(stage: Stage, file: Path, limit: float) -> Outcome:
             code = process.wait(limit)
             result = "passed" if code == 0 else f"failed ({code})"
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # and what it started itself
-            process.wait()
             result = "ran out of time"
+        finally:
+            if process.poll() is None:  # also after Ctrl-C, which its own session does not hear
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
     lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     last_line = next((line for line in reversed(lines) if line.strip()), "")
     return Outcome(stage.name, result, time.monotonic() - begin, last_line)
