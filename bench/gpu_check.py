@@ -1,6 +1,6 @@
 """All that is to be done first on a machine with a GPU, in one call of ten minutes at most.
 
-    python -m bench.gpu_check [--out gpu-check] [--minutes 10]
+    python -m bench.gpu_check [--out gpu-check] [--minutes 9]
 
 runs one after another, most telling first: products by own kernels and by cuBLAS, M6's 20 000
 steps, training steps against numba's and replayed against eager ones, the suite of operations,
@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     p.add_argument("--out", type=Path, default=Path("gpu-check"), metavar="DIR")
-    p.add_argument("--minutes", type=float, default=10.0, metavar="N", help="for all together")
+    p.add_argument("--minutes", type=float, default=9.0, metavar="N", help="for all together")
     return p
 
 

@@ -2,11 +2,13 @@
 
 checkpoint.safetensors holds the weights and statistics by path ("weights.encoder.0.w"), the flat
 vectors of the optimizer ("optimizer.m"), and as JSON text in its metadata the position in the data,
-the sums of the epoch at hand, the metrics so far, and the number of threads. The file is there from
-the first moment of a run to its end: a run folder that has it is unfinished.
+the sums of the epoch at hand, the metrics so far, the number of threads, and by which the file of
+another run is told, the CRC of config.json. The file is there from the first moment of a run to its
+end: a run folder that has it is unfinished.
 """
 
 import json
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 from minae.backends.spec import Array
 from minae.errors import MinaeError
 from minae.files import whole_file
-from minae.run import CHECKPOINT, Metrics, is_unfinished
+from minae.run import CHECKPOINT, CONFIG, Metrics, is_unfinished
 from minae.training import Training
 
 
@@ -54,6 +56,7 @@ def write(folder: Path, training: Training, counts: Counts, metrics: Metrics, th
         "counts": vars(counts),
         "metrics": metrics.rows,
         "threads": threads,
+        "config_crc32": _crc32(folder),
     }
     path = folder / CHECKPOINT
     try:
@@ -70,7 +73,7 @@ def read(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     """
     from safetensors import SafetensorError, safe_open
 
-    path, config = folder / CHECKPOINT, folder / "config.json"
+    path = folder / CHECKPOINT
     if not is_unfinished(folder):
         if (folder / "summary.json").is_file():
             raise MinaeError(f"{folder} is finished: there is nothing to go on with")
@@ -83,6 +86,16 @@ def read(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
         metrics.rows = state["metrics"]
         counts = Counts(**state["counts"])
         found = Checkpoint(arrays, state["training"], counts, metrics, state["threads"])
-        return found, json.loads(config.read_text(encoding="utf-8"))
+        own = state["config_crc32"] == _crc32(folder)
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (SafetensorError, OSError, ValueError, TypeError, LookupError) as error:
         raise MinaeError(f"{folder} cannot be read back: {error}") from error
+    if not own:
+        raise MinaeError(
+            f"{path} is that of another run, or {CONFIG} beside it was changed: train anew"
+        )
+    return found, config
+
+
+def _crc32(folder: Path) -> int:
+    return zlib.crc32((folder / CONFIG).read_bytes())

@@ -34,9 +34,16 @@ class Parameters:
             raise MinaeError(f"weights are float32 or float64, found dtype {self.dtype}")
         layers = [item for name, network in networks.items() for item in _walk(name, network)]
         paths: dict[int, str] = {}
+        streams: dict[int, str] = {}
         for path, layer in layers:
             if paths.setdefault(id(layer), path) != path:
                 raise MinaeError(f"{paths[id(layer)]} and {path} are one layer object, make two")
+            stream = layer.stream()
+            if stream is not None and streams.setdefault(stream, path) != path:
+                raise MinaeError(
+                    f"{streams[stream]} and {path} would draw the same random numbers: "
+                    "give the second another `number`"
+                )
         wanted = {
             f"{path}.{name}": parameter
             for path, layer in layers

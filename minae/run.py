@@ -17,6 +17,7 @@ from minae.errors import Diverged, MinaeError
 from minae.files import whole_file
 
 CHECKPOINT = "checkpoint.safetensors"
+CONFIG = "config.json"
 
 COLUMNS = (
     "epoch",

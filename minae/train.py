@@ -32,6 +32,7 @@ from minae.progress import Progress
 from minae.recipes import Recipe
 from minae.run import (
     CHECKPOINT,
+    CONFIG,
     Metrics,
     default_folder,
     is_unfinished,
@@ -43,6 +44,9 @@ from minae.threads import Threads
 from minae.training import Training, average_loss
 
 CHECKPOINT_EVERY = 30.0  # seconds
+# not argparse's, so that what is given beside --resume can be told
+DEFAULTS = {"recipe": "vae", "backend": "auto", "dtype": "float32"}
+NOT_KEPT = {"list", "out", "quiet", "resume"}  # options that a run goes on without
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,8 +57,8 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("recipe", nargs="?", help="what to train (default: vae)")
     p.add_argument("--list", action="store_true", help="list the recipes and stop")
-    p.add_argument("--backend", default="auto", choices=("auto", *sorted(PACKAGES)))
-    p.add_argument("--dtype", default="float32", choices=("float32", "float64"))
+    p.add_argument("--backend", choices=("auto", *sorted(PACKAGES)), help="(default: auto)")
+    p.add_argument("--dtype", choices=("float32", "float64"), help="(default: float32)")
     p.add_argument(
         "--tf32", action="store_true", help="cupy: round the factors of matrix products to TF32"
     )
@@ -110,6 +114,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> None:
+    if options.resume is None:
+        for name, value in DEFAULTS.items():
+            setattr(options, name, getattr(options, name) or value)
     if options.list:
         for name in recipes.RECIPES:
             print(recipes.summary(name))
@@ -127,7 +134,6 @@ def train(options: argparse.Namespace) -> None:
     if folder is not None:
         begun, config = checkpoint.read(folder)
         options = _as_begun(options, config["options"])
-    options.recipe = options.recipe or "vae"
     known = recipes.options(options.recipe)
     ops = get_backend(options.backend)
     _allow_tf32(ops, options)
@@ -148,7 +154,7 @@ def train(options: argparse.Namespace) -> None:
     with Interrupt() as interrupt, np.errstate(over="ignore", invalid="ignore"):
         try:
             with new_folder(folder) if begun is None else nullcontext():
-                write_json(folder / "config.json", config)
+                write_json(folder / CONFIG, config)
                 if not options.quiet:
                     print(
                         f"{options.recipe}: {model.parameters.count:,} parameters, {data.name}, "
@@ -164,9 +170,11 @@ def train(options: argparse.Namespace) -> None:
                 save(model, folder / "model.safetensors")
                 write_figures(folder / "figures", model, data, run.metrics, options.recipe)
                 write_json(folder / "summary.json", summary)
-                (folder / CHECKPOINT).unlink()
+            (folder / CHECKPOINT).unlink()  # out of reach of what removes a run without one
         except KeyboardInterrupt as stop:
             if not is_unfinished(folder):
+                if (folder / "summary.json").is_file():
+                    raise KeyboardInterrupt(f"interrupted; {folder} is finished") from stop
                 raise
             step = checkpoint.read(folder)[0].counts.step
             raise KeyboardInterrupt(
@@ -323,9 +331,12 @@ def _summary(
 def _as_begun(options: argparse.Namespace, begun: dict[str, Any]) -> argparse.Namespace:
     """The options that a run was begun with. Raises MinaeError if one given beside --resume says
     otherwise."""
-    defaults = parser().parse_args([])
-    for name, value in vars(options).items():
-        if name in ("resume", "quiet", "list") or value == getattr(defaults, name):
+    if missing := vars(options).keys() - NOT_KEPT - begun.keys():
+        lacking = ", ".join(sorted(missing))
+        raise MinaeError(f"{options.resume} was begun by a minae without {lacking}: train anew")
+    for name in sorted(vars(options).keys() - {"list", "quiet", "resume"}):
+        value = getattr(options, name)
+        if value is None or value is False or value == "auto":
             continue
         value = str(value.resolve()) if isinstance(value, Path) else value
         if begun.get(name) != value:
@@ -335,7 +346,7 @@ def _as_begun(options: argparse.Namespace, begun: dict[str, Any]) -> argparse.Na
                 f"--resume goes on with {flag} as {options.resume} began, {was}; found {value}"
             )
     data = None if begun["data"] is None else Path(begun["data"])
-    return argparse.Namespace(**vars(defaults) | begun | {"data": data, "quiet": options.quiet})
+    return argparse.Namespace(**begun | {"data": data, "quiet": options.quiet})
 
 
 def _check_unchanged(begun: dict[str, Any], now: dict[str, Any], folder: Path) -> None:
@@ -368,7 +379,7 @@ def _config(options: argparse.Namespace, recipe: Recipe, data: Dataset) -> dict[
     """All that is needed to do this run again."""
     given = {**vars(options), "backend": recipe.model.ops.name}
     given["data"] = None if options.data is None else str(options.data.resolve())
-    for name in ("list", "out", "quiet", "resume"):
+    for name in NOT_KEPT:
         given.pop(name, None)
     return {
         "options": given,
@@ -386,10 +397,20 @@ def _config(options: argparse.Namespace, recipe: Recipe, data: Dataset) -> dict[
         "samples": options.samples,
         "threads": options.threads,
         "data": data.name,
-        "data_crc32": zlib.crc32(np.ascontiguousarray(data.train_images).data),
+        "data_crc32": _crc32(data),
         "optimizer": _optimizer(recipe.optimizer),
         "model": describe(recipe.model),
     }
+
+
+def _crc32(data: Dataset) -> int:
+    """Of all arrays of the data set, labels and test part included."""
+    crc = 0
+    for field in fields(data):
+        values = getattr(data, field.name)
+        if isinstance(values, np.ndarray):
+            crc = zlib.crc32(np.ascontiguousarray(values).data, crc)
+    return crc
 
 
 def _optimizer(optimizer: Optimizer) -> dict[str, Any]:

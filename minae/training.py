@@ -15,12 +15,13 @@ from minae.optim import Optimizer
 
 
 class Training:
-    """Trains a bound model on images kept on the device.
+    """Trains a bound model on images kept on the device, with an optimizer of its own.
 
-    images (M, D), uint8 or float in [0, 1], and integer labels (M,) are given on the host. Each
-    epoch visits every sample once, in a new order if `shuffle`; its last batch is smaller where
-    batch_size does not divide M. `step()` is one optimizer step; nothing is allocated after the
-    first of each size.
+    images (M, D), uint8 or float in [0, 1], and integer labels (M,) are given on the host. On a CPU
+    they are used where they lie and are not to be changed: of mostly black ones, what is not zero
+    is listed at the beginning. Each epoch visits every sample once, in a new order if `shuffle`;
+    its last batch is smaller where batch_size does not divide M. `step()` is one optimizer step;
+    nothing is allocated after the first of each size.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Training:
         self._order = self._new_order()
         self._zero = model.ops.zeros((1,), np.float64)
         optimizer.bind(model.parameters)
+        self._bound = optimizer.state
 
     @property
     def steps_per_epoch(self) -> int:
@@ -60,7 +62,16 @@ class Training:
         return self._start == self.samples
 
     def step(self) -> Cache:
-        """One step: load a batch, forward, backward, update. Returns the cache it ran in."""
+        """One step: load a batch, forward, backward, update. Returns the cache it ran in.
+
+        Raises MinaeError if the model or the optimizer has been bound again since.
+        """
+        optimizer = self.optimizer
+        if optimizer.state is not self._bound or optimizer.parameters is not self.model.parameters:
+            raise MinaeError(
+                "the model or the optimizer was bound again after this Training was made: "
+                "make a new Training, and an optimizer for each"
+            )
         if self.at_epoch_end:
             self.epoch, self._start = self.epoch + 1, 0
             self._order = self._new_order()
@@ -128,21 +139,24 @@ class Training:
     def restore(self, arrays: dict[str, Array], numbers: dict[str, Any]) -> None:
         """Take on what `state` gave. Raises MinaeError if it is that of another model."""
         ops, optimizer = self.model.ops, self.optimizer
-        wanted = {f"weights.{path}" for path in self.model.parameters.to_numpy()}
-        wanted |= {f"optimizer.{name}" for name in optimizer.state}
-        if arrays.keys() != wanted:
-            odd = ", ".join(sorted(arrays.keys() ^ wanted))
-            raise MinaeError(f"the checkpoint is that of another model or optimizer: {odd}")
+        weights = self.model.parameters.views | self.model.parameters.statistics
+        kept = {f"weights.{path}": values for path, values in weights.items()}
+        kept |= {f"optimizer.{name}": v for name, v in optimizer.state.items()}
+        wanted, found = (
+            {name: (array.shape, array.dtype) for name, array in some.items()}
+            for some in (kept, arrays)
+        )
+        odd = [name for name in sorted(wanted | found) if wanted.get(name) != found.get(name)]
+        if odd:
+            raise MinaeError(
+                f"the checkpoint is that of another model or optimizer: {', '.join(odd)}"
+            )
         for name, values in arrays.items():
-            kind, _, path = name.partition(".")
-            if kind == "weights":
-                self.model.parameters.assign(path, values)
-            else:
-                state = optimizer.state[path]
-                ops.copy(ops.asarray(values, state.dtype), out=state)
+            ops.copy(ops.asarray(values), out=kept[name])
         optimizer.resume(numbers["steps"])
         self.epoch, self._start = numbers["epoch"], numbers["start"]
         self._order = self._new_order()
+        self.averages()  # sums of what was done before
         for size, sums in numbers["sums"].items():
             cache = self._cache(int(size))
             cache.batches = sums["batches"]

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
 
 import minae
+from minae.backends.cpu_numpy import arrays
 from minae.backends.spec import OPERATIONS, Backend
 from minae.train import main
 
@@ -34,6 +36,18 @@ def test_a_backend_exports_the_operations_and_its_name_and_nothing_else(package)
     assert set(package.__all__) == exported
     assert public == exported
     assert package.name == package.__name__.rpartition("_")[2]
+
+
+@pytest.mark.parametrize("size", [1, 7, 300_000])
+def test_arrays_in_host_memory_begin_at_a_cache_line(size):
+    for x in (
+        arrays.empty((size, 3), np.float32),
+        arrays.zeros((size, 3), np.float64),
+        arrays.scratch("test.size", (size,), np.uint8),
+        arrays.scratch("test.size", (2 * size,), np.int64),
+    ):
+        assert x.ctypes.data % 64 == 0
+        assert x.flags.c_contiguous and x.flags.writeable
 
 
 # ------------------------------------------------------------ imports

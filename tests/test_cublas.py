@@ -312,7 +312,9 @@ def test_a_run_remembers_tf32(ops, blas, monkeypatch, tmp_path):
     begin = ["tanh", "--tf32", "--backend", "cupy", "--data", str(images), "--batch-size", "16"]
     assert main([*begin, "--steps", "3", "--out", str(run)]) == 0
     assert blas.tf32
-    assert json.loads((run / "config.json").read_text())["options"]["tf32"] is True
+    options = json.loads((run / "config.json").read_text())["options"]
+    assert options["tf32"] is True
+    assert train._as_begun(train.parser().parse_args(["--resume", str(run)]), options).tf32
     assert json.loads((run / "summary.json").read_text())["tf32"] is True
     assert main(["tanh", *begin[2:], "--steps", "3", "--out", str(tmp_path / "other")]) == 0
     assert not blas.tf32

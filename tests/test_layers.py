@@ -15,7 +15,7 @@ from gpu import ALL_BACKENDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minae import MinaeError, layers
+from minae import MinaeError, get_backend, layers
 from minae.backends.spec import ACTIVATIONS
 from minae.layers import (
     Activation,
@@ -32,6 +32,8 @@ from minae.layers import (
     Dense,
     Dropout,
     Flatten,
+    GaussianNoise,
+    MaskingNoise,
     MaxPool2d,
     Reshape,
     Sequential,
@@ -584,6 +586,24 @@ def test_one_layer_object_in_two_places_is_refused():
     shared = Dense(3, 3)
     with pytest.raises(MinaeError, match=r"net\.0 and net\.2 are one layer object"):
         Parameters({"net": Sequential(shared, Flatten(), shared)}, np, "float64")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (Dropout(0.5), Dropout(0.2)),
+        (MaskingNoise(0.5, number=3), GaussianNoise(0.2, number=3)),
+    ],
+)
+def test_layers_that_would_draw_the_same_numbers_are_refused(first, second):
+    """Two dropouts of one number drop the same units of two layers, not independent ones."""
+    ops = get_backend("numpy")
+    network = Sequential(first, Dense(3, 3), Sequential(second))
+    with pytest.raises(MinaeError, match=r"net\.0 and net\.2\.0 would draw the same random"):
+        Parameters({"net": network}, ops, "float64")
+    second.number = 4
+    Parameters({"net": network}, ops, "float64")
+    Parameters({"net": Sequential(Dropout(0.5), MaskingNoise(0.5))}, ops, "float64")
 
 
 # ------------------------------------------------------------------ parameters

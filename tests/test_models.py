@@ -1,5 +1,7 @@
 """What one does with a model: encode, decode, reconstruct, sample, evaluate; what is refused."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -185,6 +187,21 @@ def test_evaluation_leaves_the_model_as_it_was():
         weights.append(model.parameters.to_numpy())
     for path in weights[0]:
         np.testing.assert_array_equal(weights[0][path], weights[1][path])
+
+
+@every_backend
+def test_memory_does_not_grow_with_every_number_of_images(backend):
+    model, images = convolutional().bind(backend), mnist(60)[0]
+    model.encode(images)
+    tracemalloc.start()
+    try:
+        model.encode(images[:59])
+        of_one = tracemalloc.get_traced_memory()[0]
+        for samples in range(40, 59):
+            model.encode(images[:samples])
+        assert tracemalloc.get_traced_memory()[0] < 1.5 * of_one
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", recipes.image_recipes())

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from dataclasses import replace
+from itertools import permutations
 
 import comparison
 import numpy as np
@@ -188,6 +189,26 @@ def test_a_second_call_allocates_nothing(cpu, name, dtype):
         finally:
             tracemalloc.stop()
         assert peak < 4096, f"{peak} bytes in the call of seed {seed}"
+
+
+@of_each_dtype
+@pytest.mark.parametrize("name", ["bce_with_logits", "bce", "mse", "l1"])
+@pytest.mark.parametrize("D", [1, 17, 33, 50, 64, 100, 1000])
+def test_a_loss_does_not_depend_on_where_its_arrays_lie(cpu, name, D, dtype):
+    """In any order and at any distance in memory, to the bit."""
+    rng = np.random.default_rng(D)
+    values = [rng.uniform(0.1, 0.9, (1, D)).astype(dtype) for _ in range(2)]
+    found = set()
+    for order in permutations(range(3)):
+        for gap in (0, 1, 3, 16, 64, 200):
+            memory = np.empty(3 * (D + gap), dtype)
+            y, t, dy = (memory[i * (D + gap) :][:D].reshape(1, D) for i in order)
+            y[:], t[:] = values
+            value = np.empty(1)
+            keyword = next(k for k in parameters(name) if k in ("dlogits", "dp", "dy"))
+            getattr(cpu, name)(y, t, 0.7, value=value, **{keyword: dy})
+            found.add((value.tobytes(), dy.tobytes()))
+    assert len(found) == 1
 
 
 # ------------------------------------------------------------ random numbers

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,6 +177,23 @@ def test_an_interrupt_while_the_results_are_written(tmp_path, monkeypatch, capsy
     same_run(tmp_path / "whole", tmp_path / "run")
 
 
+def test_an_interrupt_as_the_checkpoint_goes_leaves_the_finished_run(tmp_path, monkeypatch, capsys):
+    options = ["vanilla", "--backend", "numpy", "--steps", "3", "--quiet"]
+    assert main([*options, "--out", str(tmp_path / "whole")]) == 0
+    right = Path.unlink
+
+    def unlink(path, **options):
+        right(path, **options)
+        if path.name == CHECKPOINT:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        assert main([*options, "--out", str(tmp_path / "run")]) == 130
+    assert capsys.readouterr().err == f"minae: interrupted; {tmp_path}/run is finished\n"
+    same_run(tmp_path / "whole", tmp_path / "run")
+
+
 def test_checkpoints_between(tmp_path, monkeypatch):
     """With one after every step, a process killed in the middle loses one step at most."""
     monkeypatch.setattr(command, "CHECKPOINT_EVERY", 0.0)
@@ -214,6 +232,7 @@ def unfinished(tmp_path, monkeypatch, capsys):
         (["--epochs", "3"], "goes on with --epochs as {run} began, its own value; found 3"),
         (["--backend", "numba"], "goes on with --backend as {run} began, numpy; found numba"),
         (["--dtype", "float64"], "goes on with --dtype as {run} began, float32; found float64"),
+        (["--seed", "0"], "goes on with --seed as {run} began, 5; found 0"),
         (["--data", "/tmp"], "goes on with --data as {run} began, its own value; found /tmp"),
         (["--out", "/tmp/other"], "goes on with --out as {run} began"),
     ],
@@ -225,17 +244,55 @@ def test_contradictions_are_refused(options, sentence, unfinished, capsys):
     assert {path.name: path.read_bytes() for path in unfinished.iterdir()} == before
 
 
+def test_a_default_may_contradict(tmp_path, monkeypatch, capsys):
+    """What is the default is not taken for what was left out."""
+    run = tmp_path / "run"
+    options = ["vanilla", "--backend", "numpy", "--dtype", "float64", "--steps", "4", "--quiet"]
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        assert main([*options, "--out", str(run)]) == 130
+    for given, sentence in (
+        (["--dtype", "float32"], f"goes on with --dtype as {run} began, float64; found float32"),
+        (["vae"], f"goes on with recipe as {run} began, vanilla; found vae"),
+    ):
+        assert main(["--resume", str(run), *given]) == 2
+        assert sentence in capsys.readouterr().err
+    assert main(["--resume", str(run), "--backend", "auto", "--quiet"]) == 0
+    assert json.loads((run / "summary.json").read_text())["dtype"] == "float64"
+
+
 def test_what_agrees_is_not_refused(unfinished):
     agreeing = ["vanilla", "--backend", "numpy", "--seed", "5", "--steps", "4", "--quiet"]
     assert main(["--resume", str(unfinished), *agreeing]) == 0
 
 
-def test_other_data_are_refused(unfinished, monkeypatch, capsys):
-    data = image_files.load_images()
-    other = replace(data, train_images=data.train_images[300:600])
+@pytest.mark.parametrize("part", ["train_images", "train_labels", "test_images", "test_labels"])
+def test_other_data_are_refused(part, unfinished, monkeypatch, capsys):
+    data = command.load_images()
+    other = replace(data, **{part: getattr(data, part)[::-1]})
     monkeypatch.setattr("minae.train.load_images", lambda folder=None: other)
     assert main(["--resume", str(unfinished)]) == 2
     assert "cannot go on as it began: data_crc32 changed" in capsys.readouterr().err
+
+
+def test_the_checkpoint_of_another_run_is_refused(unfinished, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        options = ["vanilla", "--backend", "numpy", "--seed", "6", "--steps", "4", "--quiet"]
+        assert main([*options, "--out", str(tmp_path / "other")]) == 130
+    capsys.readouterr()
+    shutil.copy(tmp_path / "other" / CHECKPOINT, unfinished / CHECKPOINT)
+    assert main(["--resume", str(unfinished)]) == 2
+    assert "checkpoint.safetensors is that of another run, or" in capsys.readouterr().err
+
+
+def test_a_run_of_another_version_is_refused(unfinished, monkeypatch, capsys):
+    """Whose config.json does not know an option that there is now."""
+    newer = command.parser()
+    newer.add_argument("--something")
+    monkeypatch.setattr(command, "parser", lambda: newer)
+    assert main(["--resume", str(unfinished)]) == 2
+    assert "was begun by a minae without something: train anew" in capsys.readouterr().err
 
 
 def test_folders_without_an_unfinished_run(tmp_path, unfinished, capsys):
@@ -255,6 +312,34 @@ def test_a_damaged_file_is_refused(name, unfinished, capsys):
     (unfinished / name).write_bytes((unfinished / name).read_bytes()[:50])
     assert main(["--resume", str(unfinished)]) == 2
     assert "cannot be read back" in capsys.readouterr().err
+
+
+def test_a_state_replaces_what_was_done_before_it():
+    """Sums of the epoch too; and that of another model is refused before anything is written."""
+    images = np.random.default_rng(0).uniform(size=(50, 784))
+
+    def training(hidden=12, dtype=np.float64):
+        model = Autoencoder((784,), Dense(784, hidden), Dense(hidden, 784), MSE())
+        return Training(model.bind("numpy", dtype), Adam(), images, batch_size=20)
+
+    first = training()
+    first.step()
+    state = first.state()
+    first.step(), first.step()
+    wanted = first.averages()
+    for steps in (0, 2, 4):
+        other = training()
+        for _ in range(steps):
+            other.step()
+        other.restore(*state)
+        other.step(), other.step()
+        assert other.averages() == wanted
+    for other in (training(hidden=13), training(dtype=np.float32)):
+        before = other.state()[0]
+        with pytest.raises(MinaeError, match=r"that of another model or optimizer: optimizer\.m, "):
+            other.restore(*state)
+        for name, values in other.state()[0].items():
+            np.testing.assert_array_equal(values, before[name])
 
 
 def test_a_whole_file_or_none(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -100,8 +101,19 @@ def test_the_spiral_lies_in_the_unit_square():
 
 def test_options_of_one_training_are_refused(tmp_path, capsys):
     out = ["--out", str(tmp_path / "run")]
-    for option in ("--latent", "--lr", "--batch-size", "--steps"):
+    for option in ("--latent", "--lr", "--batch-size", "--steps", "--factor", "--resume"):
         assert main(["latent-sweep", "--backend", "numpy", option, "3", *out]) == 2
         sentence = f"latent-sweep trains several models and has no option {option}"
         assert sentence in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_downloaded_images_are_studied(tmp_path, monkeypatch):
+    """Those that were asked for, and not MNIST in their place."""
+    asked = []
+    monkeypatch.setattr(studies, "download", lambda name: asked.append(name) or tmp_path / name)
+    monkeypatch.setattr(studies, "load_images", lambda folder: asked.append(folder))
+    monkeypatch.setattr(studies, "_module", lambda name: SimpleNamespace(study=asked.append))
+    with pytest.raises(AttributeError):  # there are no data to study
+        main(["kernels", "--download", "kmnist", "--out", str(tmp_path / "run")])
+    assert asked == ["kmnist", tmp_path / "kmnist"]

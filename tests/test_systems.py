@@ -419,6 +419,19 @@ def test_tied_like_torch(backend):
 
 
 @every_backend
+def test_a_tied_layer_alone_in_a_sequential(backend):
+    """Trains as the bare layer does, on either side."""
+    images = np.random.default_rng(4).uniform(size=(5, 12))
+    gradients = []
+    for wrap in (lambda layer: layer, Sequential):
+        networks = wrap(Dense(12, 3)), wrap(TransposedDense(3, 12))
+        model = TiedAutoencoder((12,), *networks, MSE()).bind(backend, np.float64)
+        loaded(model, images)
+        gradients.append(model.ops.to_numpy(model.parameters.gradients))
+    np.testing.assert_array_equal(*gradients)
+
+
+@every_backend
 def test_pca_is_found(backend):
     """Error and subspace, on data with a gap behind the third variance."""
     rng = np.random.default_rng(5)
@@ -540,6 +553,22 @@ def test_refused_importance_weighting():
         iwae(0)
     with pytest.raises(MinaeError, match="of BCEWithLogits and beta 1, found MSE"):
         ImportanceWeightedAutoencoder((20,), 3, *networks, MSE())
+
+
+@every_backend
+@pytest.mark.parametrize("layer", [Dropout(0.5), MaskingNoise(0.5), GaussianNoise(0.1)])
+def test_an_importance_weighted_decoder_draws_nothing(layer, backend):
+    """It is given k rows an image, and there is one number of a sample in the data set."""
+
+    def training(encoder, decoder):
+        model = ImportanceWeightedAutoencoder((20,), 3, encoder, decoder, BCEWithLogits("image"))
+        return Training(model.bind(backend), Adam(), np.full((4, 20), 0.5), batch_size=4)
+
+    training(Sequential(Dense(20, 6), layer), Dense(3, 20)).step()
+    with pytest.raises(
+        MinaeError, match=r"for each sample of a batch, here 4, and cannot be given"
+    ):
+        training(Dense(20, 6), Sequential(layer, Dense(3, 20))).step()
 
 
 # ------------------------------------------------------------------ classifier

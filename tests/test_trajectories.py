@@ -435,6 +435,21 @@ def test_refused_labels(labels, message):
         Training(model, recipe.optimizer, mnist(20)[0], labels, batch_size=8)
 
 
+@pytest.mark.parametrize("again", ["another model", "the same model", "model alone"])
+def test_what_is_bound_to_something_else_is_refused(again):
+    """An optimizer that has gone over to another training would leave this one's weights alone."""
+    model, other, optimizer = tiny(), tiny(), Adam()
+    training = Training(model, optimizer, tiny_images(7), batch_size=3)
+    training.step()
+    if again == "model alone":
+        model.bind("numpy", np.float64)
+    else:
+        bound = other if again == "another model" else model
+        Training(bound, optimizer, tiny_images(7), batch_size=3).step()
+    with pytest.raises(MinaeError, match="was bound again after this Training was made"):
+        training.step()
+
+
 # ------------------------------------------------------------------ zeros left out
 @every_backend
 @pytest.mark.parametrize("name", ["vanilla", "tanh", "vae"])
@@ -473,3 +488,17 @@ def test_what_is_not_the_batch_itself_is_multiplied_as_a_whole():
     assert layer.sparse_input("sparse_matmul", cache.x.copy(), cache.encoder) is None
     assert model.nonzeros(np.full((5, 784), 1, np.uint8)) is None  # no zeros
     assert model.nonzeros(mnist(5)[0] / 255) is None  # floats
+
+
+@pytest.mark.parametrize("D", [2**16, 2**16 + 3])
+def test_nonzeros_of_large_images(D, monkeypatch):
+    """The last pixels count, whether a list of nonzeros has room for their number or not."""
+    images = np.zeros((4, D), np.uint8)
+    images[:, -3:], images[:, 5] = 255, 100
+
+    def run(sparse):
+        model = Autoencoder((D,), Dense(D, 2), Dense(2, D), MSE("image")).bind("numba", np.float64)
+        monkeypatch.setattr(model.ops, "sparse_pays", lambda *_: sparse)
+        return losses_of(Training(model, SGD(1e-5), images, batch_size=2), 4)
+
+    np.testing.assert_allclose(run(True), run(False), rtol=TOLERANCE)

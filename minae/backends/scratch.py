@@ -30,7 +30,7 @@ class Scratch(threading.local):
             count = int(np.prod(shape, dtype=np.int64))
             buffer = self._buffers.get(slot)
             if buffer is None or buffer.nbytes < count * dtype.itemsize:
-                buffer = self._empty(count * dtype.itemsize, dtype=np.uint8)
+                buffer = self._empty((count * dtype.itemsize,), dtype=np.uint8)
                 self._buffers[slot] = buffer
                 self._views = {k: v for k, v in self._views.items() if k[0] != slot}
             view = buffer[: count * dtype.itemsize].view(dtype).reshape(shape)

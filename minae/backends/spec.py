@@ -94,7 +94,8 @@ class Backend(Protocol):
     # ---------------------------------------------------------------- sparse.py
     # A batch x (N, D) = scale · u[rows] + shift of a data set u (M, D) that is mostly zeros and
     # given by its nonzeros: u[m, columns[i]] = values[i] for starts[m] <= i < starts[m + 1].
-    # starts: int64 (M + 1,);  columns: uint16;  values: uint8, or of w's dtype;  rows: int64 (N,).
+    # starts: int64 (M + 1,);  columns: uint16, so D <= 65536;  values: uint8, or of w's dtype;
+    # rows: int64 (N,).
     def sparse_pays(self, operation: str, features: int, density: float) -> bool:
         """Whether "sparse_matmul" or "sparse_weight_gradient" takes less time here than the dense
         product, for so many features K and this share of nonzeros."""

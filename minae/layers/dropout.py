@@ -23,6 +23,9 @@ class Dropout(Layer):
         if not 0 <= self.p < 1:
             raise MinaeError(f"Dropout: p must be in [0, 1), found {self.p}")
 
+    def stream(self) -> int:
+        return random.stream(random.DROPOUT, self.number)
+
     def output_shape(self, x_shape: Shape) -> Shape:
         return x_shape
 
@@ -41,7 +44,7 @@ class Dropout(Layer):
         batch = cache.batch
         self.ops.random_bernoulli(
             batch.seed,
-            random.stream(random.DROPOUT, self.number),
+            self.stream(),
             batch.step,
             batch.rows,
             1 - self.p,

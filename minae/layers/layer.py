@@ -13,6 +13,7 @@ from minae.errors import MinaeError
 from minae.init import Initializer
 
 Shape = tuple[int, ...]
+COLUMNS = 2**16  # that the uint16 of `Nonzeros` tells apart
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Nonzeros(NamedTuple):
 
     @classmethod
     def of(cls, ops: Backend, images: Array) -> "Nonzeros":
-        """Those of host images (M, D), D <= 65536."""
+        """Those of host images (M, D), D <= COLUMNS."""
         counts = [np.count_nonzero(image) for image in images]
         starts = np.concatenate(([0], np.cumsum(counts)))
         columns, values = np.empty(starts[-1], np.uint16), np.empty(starts[-1], images.dtype)
@@ -129,6 +130,10 @@ class Layer:
         """Layers inside this one, in order."""
         return []
 
+    def stream(self) -> int | None:
+        """Purpose word (minae.random) of what the layer draws in training; None if it does not."""
+        return None
+
     def output_shape(self, x_shape: Shape) -> Shape:
         """Shape of y for an x of this shape, both with N. Raises MinaeError if x does not fit."""
         raise NotImplementedError
@@ -137,8 +142,15 @@ class Layer:
         self, x_shape: Shape, batch: Batch | None = None, *, needs_dx: bool = True
     ) -> Cache:
         """Buffers for inputs of this shape. Without `needs_dx`, backward returns None: the first
-        layer of a network need not compute a gradient that nobody reads."""
+        layer of a network need not compute a gradient that nobody reads.
+
+        Raises MinaeError if a layer that draws is given other rows than the batch's samples."""
         batch = batch or Batch.first(self.ops, x_shape[0])
+        if self.stream() is not None and len(batch.rows) != x_shape[0]:
+            raise MinaeError(
+                f"{type(self).__name__} draws for each sample of a batch, here {len(batch.rows)}, "
+                f"and cannot be given inputs of shape {x_shape}"
+            )
         cache = Cache(batch=batch, x_shape=x_shape, y_shape=self.output_shape(x_shape))
         cache.dx = self.empty(x_shape) if needs_dx else None
         return cache

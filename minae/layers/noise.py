@@ -17,7 +17,12 @@ from minae.layers.layer import Batch, Cache, Layer, Shape, expect
 
 @dataclass(eq=False)
 class _Noise(Layer):
-    """Any shape (N, ...). `number` tells the noise layers of one network apart."""
+    """Any shape (N, ...). `number`, a field of each kind, tells a network's noise layers apart."""
+
+    number = 0
+
+    def stream(self) -> int:
+        return random.stream(random.NOISE, self.number)
 
     def output_shape(self, x_shape: Shape) -> Shape:
         return x_shape
@@ -67,7 +72,7 @@ class MaskingNoise(_Noise):
         batch = cache.batch
         self.ops.random_bernoulli(
             batch.seed,
-            random.stream(random.NOISE, self.number),
+            self.stream(),
             batch.step,
             batch.rows,
             1 - self.p,
@@ -108,8 +113,7 @@ class GaussianNoise(_Noise):
 
     def corrupt(self, x: Array, cache: Cache) -> None:
         batch = cache.batch
-        purpose = random.stream(random.NOISE, self.number)
-        self.ops.random_normal(batch.seed, purpose, batch.step, batch.rows, out=cache.eps)
+        self.ops.random_normal(batch.seed, self.stream(), batch.step, batch.rows, out=cache.eps)
         rows = cache.eps.shape  # (N, D)
         self.ops.reparameterize_forward(
             x.reshape(rows), cache.log_var, cache.eps, out=cache.y.reshape(rows)

@@ -23,7 +23,8 @@ class ImportanceWeightedAutoencoder(VariationalAutoencoder):
 
     loss = -log (1/k Σ_i p(t|z_i) p(z_i) / q(z_i|t)) in nats an image, k = `samples`; k = 1 is the
     VAE with its KL estimated by one draw. Black and white pixels t are drawn anew at every step
-    ("dynamic binarization"); encode and reconstruct take grey pixels as they are.
+    ("dynamic binarization"); encode and reconstruct take grey pixels as they are. The decoder is
+    given k rows an image, and holds no layer that draws numbers for each image.
     """
 
     parts = ("loss",)

@@ -11,7 +11,7 @@ from minae.backends import get_backend
 from minae.backends.spec import Array, Backend
 from minae.errors import MinaeError
 from minae.layers.dense import SPARSE, Dense
-from minae.layers.layer import Batch, Cache, Layer, Nonzeros, Shape
+from minae.layers.layer import COLUMNS, Batch, Cache, Layer, Nonzeros, Shape
 from minae.losses import Loss
 from minae.parameters import Parameters
 
@@ -96,12 +96,12 @@ class Model:
         return (high - low) / (255 if images.dtype == np.uint8 else 1), low
 
     def nonzeros(self, images: Array) -> Nonzeros | None:
-        """Those of host images (M, D), uint8, on the device, if the first layer is a dense one and
-        faster with them than with all pixels; else None."""
+        """Those of host images (M, D), uint8, D <= 65536, on the device, if the first layer is a
+        dense one and faster with them than with all pixels; else None."""
         layer = next(iter(self.networks().values()))
         while layer.sublayers():
             layer = layer.sublayers()[0]
-        if not isinstance(layer, Dense) or images.dtype != np.uint8:
+        if not isinstance(layer, Dense) or images.dtype != np.uint8 or images[0].size > COLUMNS:
             return None
         density = np.count_nonzero(images) / images.size
         if not any(self.ops.sparse_pays(name, layer.out_features, density) for name in SPARSE):
@@ -190,7 +190,9 @@ class Model:
             yield slice(start, stop), cache
 
     def _chunk_cache(self, samples: int) -> Cache:
+        """Of whole chunks one is kept, and of all other sizes the last one."""
         if samples not in self._chunks:
+            self._chunks = {n: cache for n, cache in self._chunks.items() if n == CHUNK}
             self._chunks[samples] = self.new_cache(samples, training=False)
         return self._chunks[samples]
 

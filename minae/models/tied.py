@@ -159,7 +159,7 @@ class TiedAutoencoder(Autoencoder):
 
     def backward(self, cache: Cache) -> None:
         super().backward(cache)
-        caches = [cache.decoder] if len(self.tied) == 1 else cache.decoder.layers
+        caches = cache.decoder.layers if isinstance(self.decoder, Sequential) else [cache.decoder]
         for (_, dense), layer_cache in zip(self.tied, caches, strict=True):
             dw = dense.dw  # type: ignore[attr-defined]
             self.ops.add(dw, layer_cache.dw, out=dw)

@@ -16,7 +16,7 @@ import numpy as np
 
 from minae.backends import get_backend
 from minae.backends.spec import Array, Backend
-from minae.datasets import ImageSet, load_images
+from minae.datasets import ImageSet, download, load_images
 from minae.errors import MinaeError
 from minae.recipes import Recipe
 from minae.run import default_folder, new_folder, versions, write_json
@@ -73,14 +73,15 @@ def summary(name: str) -> str:
 
 def run(options: argparse.Namespace) -> None:
     """Run the study that the options of `python -m minae.train` name and write its folder."""
-    for option in ("steps", "batch_size", "lr", "latent", "faithful", "samples", "tf32"):
+    others = ("steps", "batch_size", "lr", "latent", "faithful", "samples", "factor", "resume")
+    for option in (*others, "tf32"):
         if getattr(options, option):
             raise MinaeError(
                 f"{options.recipe} trains several models and has no option "
                 f"--{option.replace('_', '-')}"
             )
     ops = get_backend(options.backend)
-    data = load_images(options.data)
+    data = load_images(download(options.download) if options.download else options.data)
     threads = Threads(ops, options.threads)
     folder = options.out or default_folder(options.recipe)
     with new_folder(folder), np.errstate(over="ignore", invalid="ignore"):

@@ -11,7 +11,6 @@ loop.
 """
 
 import numpy as np
-from numba import prange
 
 from minae.backends.cpu_numba.channels import BLOCK, collect, spread
 from minae.backends.cpu_numba.jit import elementwise, threaded
@@ -36,8 +35,9 @@ def bias_activation_forward(
     b = contiguous("activations.b", b).reshape(-1, K)  # (1, K) or (N, K)
     y = out.reshape(N, -1)  # (N, D)
     x_or_none = None if out is x else contiguous("activations.x", x).reshape(y.shape)  # (N, D)
-    rows = scratch("activations.rows", (parts(N, y.size), y.shape[1]), out.dtype)
-    _FORWARD[activation](x_or_none, b, out.dtype.type(slope), rows, y)
+    count = parts(N, y.size)
+    rows = scratch("activations.rows", (count, y.shape[1]), out.dtype)
+    _FORWARD[activation](count, x_or_none, b, out.dtype.type(slope), rows, y)
 
 
 def bias_activation_backward(
@@ -62,11 +62,13 @@ def bias_activation_backward(
     dy_or_none = None if dx is dy else contiguous("activations.dy", dy).reshape(y.shape)  # (N, D)
     if db is None:
         db = scratch("activations.no_db", (K,), dx.dtype)
-    rows = scratch("activations.rows", (parts(N, y.size), y.shape[1]), dx.dtype)
-    totals = scratch("activations.totals", (len(rows), K), np.float64)
+    count = parts(N, y.size)
+    rows = scratch("activations.rows", (count, y.shape[1]), dx.dtype)
+    totals = scratch("activations.totals", (count, K), np.float64)
     db = db.reshape(-1, K)  # (1, K) or (N, K)
     dx = dx.reshape(y.shape)  # (N, D)
-    _BACKWARD[activation](dy_or_none, y, dx.dtype.type(slope), rows, totals, dx, db)
+    _BACKWARD[activation](count, dy_or_none, y, dx.dtype.type(slope), rows, totals, dx, db)
+    _add_parts(totals, db)
 
 
 def bias_activation_double_backward(
@@ -91,101 +93,113 @@ def bias_activation_double_backward(
         )
 
 
-@elementwise
-def _spread_bias(b: Array, n: int, first: int, row: Array) -> None:
-    """Makes row the bias of sample n; one bias for all samples of a part is spread at its first."""
-    if len(b) > 1:
-        spread(b[n], row)
-    elif n == first:
-        spread(b[0], row)
-
-
 @threaded
-def _identity(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
+def _identity(
+    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
+) -> None:
     source = y if x is None else x
-    for part in prange(len(rows)):
-        row = rows[part]
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
-            _spread_bias(b, n, first, row)
-            for d in range(len(row)):
-                y[n, d] = source[n, d] + row[d]
+    row = rows[part]
+    first, end = share(part, parts, len(y))
+    spread(b[0], row)
+    for n in range(first, end):
+        if len(b) > 1:
+            spread(b[n], row)
+        for d in range(len(row)):
+            y[n, d] = source[n, d] + row[d]
 
 
 @threaded
-def _relu(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
+def _relu(
+    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
+) -> None:
     source = y if x is None else x
     zero = y.dtype.type(0)
-    for part in prange(len(rows)):
-        row = rows[part]
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
-            _spread_bias(b, n, first, row)
-            for d in range(len(row)):
-                a = source[n, d] + row[d]
-                y[n, d] = zero if a <= 0 else a  # NaN stays NaN
+    row = rows[part]
+    first, end = share(part, parts, len(y))
+    spread(b[0], row)
+    for n in range(first, end):
+        if len(b) > 1:
+            spread(b[n], row)
+        for d in range(len(row)):
+            a = source[n, d] + row[d]
+            y[n, d] = zero if a <= 0 else a  # NaN stays NaN
 
 
 @threaded
-def _leaky_relu(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
+def _leaky_relu(
+    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
+) -> None:
     source = y if x is None else x
-    for part in prange(len(rows)):
-        row = rows[part]
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
-            _spread_bias(b, n, first, row)
-            for d in range(len(row)):
-                a = source[n, d] + row[d]
-                y[n, d] = a if a > 0 else slope * a
+    row = rows[part]
+    first, end = share(part, parts, len(y))
+    spread(b[0], row)
+    for n in range(first, end):
+        if len(b) > 1:
+            spread(b[n], row)
+        for d in range(len(row)):
+            a = source[n, d] + row[d]
+            y[n, d] = a if a > 0 else slope * a
 
 
 @threaded
-def _elu(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
+def _elu(
+    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
+) -> None:
     source = y if x is None else x
-    for part in prange(len(rows)):
-        row = rows[part]
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
-            _spread_bias(b, n, first, row)
-            for d in range(len(row)):
-                a = source[n, d] + row[d]
-                y[n, d] = a if a > 0 else slope * expm1(a)
+    row = rows[part]
+    first, end = share(part, parts, len(y))
+    spread(b[0], row)
+    for n in range(first, end):
+        if len(b) > 1:
+            spread(b[n], row)
+        for d in range(len(row)):
+            a = source[n, d] + row[d]
+            y[n, d] = a if a > 0 else slope * expm1(a)
 
 
 @threaded
-def _sigmoid(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
+def _sigmoid(
+    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
+) -> None:
     source = y if x is None else x
-    for part in prange(len(rows)):
-        row = rows[part]
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
-            _spread_bias(b, n, first, row)
-            for d in range(len(row)):
-                y[n, d] = sigmoid(source[n, d] + row[d])
+    row = rows[part]
+    first, end = share(part, parts, len(y))
+    spread(b[0], row)
+    for n in range(first, end):
+        if len(b) > 1:
+            spread(b[n], row)
+        for d in range(len(row)):
+            y[n, d] = sigmoid(source[n, d] + row[d])
 
 
 @threaded
-def _tanh(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
+def _tanh(
+    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
+) -> None:
     source = y if x is None else x
-    for part in prange(len(rows)):
-        row = rows[part]
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
-            _spread_bias(b, n, first, row)
-            for d in range(len(row)):
-                y[n, d] = tanh(source[n, d] + row[d])
+    row = rows[part]
+    first, end = share(part, parts, len(y))
+    spread(b[0], row)
+    for n in range(first, end):
+        if len(b) > 1:
+            spread(b[n], row)
+        for d in range(len(row)):
+            y[n, d] = tanh(source[n, d] + row[d])
 
 
 @threaded
-def _softplus(x: Array | None, b: Array, slope: float, rows: Array, y: Array) -> None:
+def _softplus(
+    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
+) -> None:
     source = y if x is None else x
-    for part in prange(len(rows)):
-        row = rows[part]
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
-            _spread_bias(b, n, first, row)
-            for d in range(len(row)):
-                y[n, d] = softplus(source[n, d] + row[d])
+    row = rows[part]
+    first, end = share(part, parts, len(y))
+    spread(b[0], row)
+    for n in range(first, end):
+        if len(b) > 1:
+            spread(b[n], row)
+        for d in range(len(row)):
+            y[n, d] = softplus(source[n, d] + row[d])
 
 
 @elementwise
@@ -195,13 +209,10 @@ def _clear(x: Array) -> None:
 
 
 @elementwise
-def _collect_bias_gradient(row: Array, n: int, end: int, totals: Array, db: Array) -> None:
-    """After sample n: adds row to totals at the end of a block and of the part; where db has one
-    row a sample, after each, and moves totals there."""
-    of_samples = len(db) > 1
-    if of_samples or n % BLOCK == BLOCK - 1 or n == end - 1:
-        collect(row, totals)
-    if of_samples:
+def _collect_bias_gradient(row: Array, n: int, totals: Array, db: Array) -> None:
+    """Adds row to totals, which are those of sample n where db has one row a sample."""
+    collect(row, totals)
+    if len(db) > 1:
         for k in range(len(totals)):
             db[n, k] = totals[k]
             totals[k] = 0
@@ -221,139 +232,195 @@ def _add_parts(totals: Array, db: Array) -> None:
 
 @threaded
 def _identity_backward(
-    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
+    part: int,
+    parts: int,
+    dy: Array | None,
+    y: Array,
+    slope: float,
+    rows: Array,
+    totals: Array,
+    dx: Array,
+    db: Array,
 ) -> None:
     source = dx if dy is None else dy
-    for part in prange(len(rows)):
-        row, total = rows[part], totals[part]
-        _clear(row)
-        _clear(total)
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
+    row, total = rows[part], totals[part]
+    _clear(row)
+    _clear(total)
+    first, end = share(part, parts, len(y))
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
             for d in range(len(row)):
                 row[d] += source[n, d]
                 if dy is not None:
                     dx[n, d] = source[n, d]
-            _collect_bias_gradient(row, n, end, total, db)
-    _add_parts(totals, db)
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
 def _relu_backward(
-    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
+    part: int,
+    parts: int,
+    dy: Array | None,
+    y: Array,
+    slope: float,
+    rows: Array,
+    totals: Array,
+    dx: Array,
+    db: Array,
 ) -> None:
     source = dx if dy is None else dy
     zero = dx.dtype.type(0)
-    for part in prange(len(rows)):
-        row, total = rows[part], totals[part]
-        _clear(row)
-        _clear(total)
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
+    row, total = rows[part], totals[part]
+    _clear(row)
+    _clear(total)
+    first, end = share(part, parts, len(y))
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
             for d in range(len(row)):
                 g = source[n, d] if y[n, d] > 0 else zero
                 dx[n, d] = g
                 row[d] += g
-            _collect_bias_gradient(row, n, end, total, db)
-    _add_parts(totals, db)
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
 def _leaky_relu_backward(
-    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
+    part: int,
+    parts: int,
+    dy: Array | None,
+    y: Array,
+    slope: float,
+    rows: Array,
+    totals: Array,
+    dx: Array,
+    db: Array,
 ) -> None:
     source = dx if dy is None else dy
-    for part in prange(len(rows)):
-        row, total = rows[part], totals[part]
-        _clear(row)
-        _clear(total)
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
+    row, total = rows[part], totals[part]
+    _clear(row)
+    _clear(total)
+    first, end = share(part, parts, len(y))
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
             for d in range(len(row)):
                 g = source[n, d] if y[n, d] > 0 else slope * source[n, d]
                 dx[n, d] = g
                 row[d] += g
-            _collect_bias_gradient(row, n, end, total, db)
-    _add_parts(totals, db)
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
 def _elu_backward(
-    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
+    part: int,
+    parts: int,
+    dy: Array | None,
+    y: Array,
+    slope: float,
+    rows: Array,
+    totals: Array,
+    dx: Array,
+    db: Array,
 ) -> None:
     source = dx if dy is None else dy
     one = dx.dtype.type(1)
-    for part in prange(len(rows)):
-        row, total = rows[part], totals[part]
-        _clear(row)
-        _clear(total)
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
+    row, total = rows[part], totals[part]
+    _clear(row)
+    _clear(total)
+    first, end = share(part, parts, len(y))
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
             for d in range(len(row)):
                 g = source[n, d] * (one if y[n, d] > 0 else y[n, d] + slope)
                 dx[n, d] = g
                 row[d] += g
-            _collect_bias_gradient(row, n, end, total, db)
-    _add_parts(totals, db)
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
 def _sigmoid_backward(
-    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
+    part: int,
+    parts: int,
+    dy: Array | None,
+    y: Array,
+    slope: float,
+    rows: Array,
+    totals: Array,
+    dx: Array,
+    db: Array,
 ) -> None:
     source = dx if dy is None else dy
     one = dx.dtype.type(1)
-    for part in prange(len(rows)):
-        row, total = rows[part], totals[part]
-        _clear(row)
-        _clear(total)
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
+    row, total = rows[part], totals[part]
+    _clear(row)
+    _clear(total)
+    first, end = share(part, parts, len(y))
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
             for d in range(len(row)):
                 g = source[n, d] * (y[n, d] * (one - y[n, d]))
                 dx[n, d] = g
                 row[d] += g
-            _collect_bias_gradient(row, n, end, total, db)
-    _add_parts(totals, db)
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
 def _tanh_backward(
-    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
+    part: int,
+    parts: int,
+    dy: Array | None,
+    y: Array,
+    slope: float,
+    rows: Array,
+    totals: Array,
+    dx: Array,
+    db: Array,
 ) -> None:
     source = dx if dy is None else dy
     one = dx.dtype.type(1)
-    for part in prange(len(rows)):
-        row, total = rows[part], totals[part]
-        _clear(row)
-        _clear(total)
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
+    row, total = rows[part], totals[part]
+    _clear(row)
+    _clear(total)
+    first, end = share(part, parts, len(y))
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
             for d in range(len(row)):
                 g = source[n, d] * (one - y[n, d] * y[n, d])
                 dx[n, d] = g
                 row[d] += g
-            _collect_bias_gradient(row, n, end, total, db)
-    _add_parts(totals, db)
+        _collect_bias_gradient(row, start, total, db)
 
 
 @threaded
 def _softplus_backward(
-    dy: Array | None, y: Array, slope: float, rows: Array, totals: Array, dx: Array, db: Array
+    part: int,
+    parts: int,
+    dy: Array | None,
+    y: Array,
+    slope: float,
+    rows: Array,
+    totals: Array,
+    dx: Array,
+    db: Array,
 ) -> None:
     source = dx if dy is None else dy
-    for part in prange(len(rows)):
-        row, total = rows[part], totals[part]
-        _clear(row)
-        _clear(total)
-        first, end = share(part, len(rows), len(y))
-        for n in range(first, end):
+    row, total = rows[part], totals[part]
+    _clear(row)
+    _clear(total)
+    first, end = share(part, parts, len(y))
+    block = BLOCK if len(db) == 1 else 1
+    for start in range(first, end, block):
+        for n in range(start, min(start + block, end)):
             for d in range(len(row)):
                 g = source[n, d] * -expm1(-y[n, d])
                 dx[n, d] = g
                 row[d] += g
-            _collect_bias_gradient(row, n, end, total, db)
-    _add_parts(totals, db)
+        _collect_bias_gradient(row, start, total, db)
 
 
 _FORWARD = {

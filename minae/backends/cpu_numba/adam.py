@@ -6,8 +6,6 @@ https://arxiv.org/abs/1711.05101.
 
 import math
 
-from numba import prange
-
 from minae.backends.cpu_numba.jit import threaded
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numpy.arrays import contiguous
@@ -56,6 +54,7 @@ def adamw(
 
 @threaded
 def _adam(
+    part: int,
     parts: int,
     w: Array,
     dw: Array,
@@ -78,12 +77,11 @@ def _adam(
     epsilon = number(eps)
     b1, b2 = number(beta1), number(beta2)
     c1, c2 = number(1.0 - beta1), number(1.0 - beta2)
-    for part in prange(parts):
-        first, end = share(part, parts, len(w))
-        # as arrays of their own, whose places are counted from 0, they are updated as vectors
-        w_, dw_, m_, v_ = w[first:end], dw[first:end], m[first:end], v[first:end]
-        for i in range(len(w_)):
-            g = dw_[i] + decay * w_[i]
-            m_[i] = b1 * m_[i] + c1 * g
-            v_[i] = b2 * v_[i] + c2 * (g * g)
-            w_[i] = keep * w_[i] - rate * m_[i] / (math.sqrt(v_[i]) * correction + epsilon)
+    first, end = share(part, parts, len(w))
+    # as arrays of their own, whose places are counted from 0, they are updated as vectors
+    w_, dw_, m_, v_ = w[first:end], dw[first:end], m[first:end], v[first:end]
+    for i in range(len(w_)):
+        g = dw_[i] + decay * w_[i]
+        m_[i] = b1 * m_[i] + c1 * g
+        v_[i] = b2 * v_[i] + c2 * (g * g)
+        w_[i] = keep * w_[i] - rate * m_[i] / (math.sqrt(v_[i]) * correction + epsilon)

@@ -10,9 +10,14 @@ BLOCK = 64  # samples that are summed into a row before it is collected
 def spread(values: Array, row: Array) -> None:
     """row[c, h, w] = values[c]. values: (C,);  row: (C·H·W,)."""
     L = len(row) // len(values)
+    if L == 1:  # all of a row at once, where loops of one number would not be vectorized
+        for c in range(len(values)):
+            row[c] = values[c]
+        return
     for c in range(len(values)):
-        for d in range(c * L, (c + 1) * L):
-            row[d] = values[c]
+        channel = row[c * L : (c + 1) * L]  # its places are counted from 0, as vectors need it
+        for d in range(len(channel)):
+            channel[d] = values[c]
 
 
 @reduction
@@ -22,9 +27,15 @@ def collect(row: Array, totals: Array) -> None:
     row: (C·H·W,);  totals: float64 (C,).
     """
     L = len(row) // len(totals)
+    if L == 1:
+        for c in range(len(totals)):
+            totals[c] += row[c]
+            row[c] = 0
+        return
     for c in range(len(totals)):
+        channel = row[c * L : (c + 1) * L]
         total = 0.0
-        for d in range(c * L, (c + 1) * L):
-            total += row[d]
-            row[d] = 0
+        for d in range(len(channel)):
+            total += channel[d]
+            channel[d] = 0
         totals[c] += total

@@ -9,7 +9,6 @@ thread takes a part of the samples.
 """
 
 import numpy as np
-from numba import prange
 
 from minae.backends.cpu_numba.jit import elementwise, reduction, threaded
 from minae.backends.cpu_numba.sample_last import (
@@ -19,7 +18,13 @@ from minae.backends.cpu_numba.sample_last import (
     sample_last,
     share_of_runs,
 )
-from minae.backends.cpu_numba.vectors import OUTPUTS, VECTOR_BYTES, sum_of_taps, sums_of_taps
+from minae.backends.cpu_numba.vectors import (
+    OUTPUTS,
+    VECTOR_BYTES,
+    add_products,
+    sum_of_taps,
+    sums_of_taps,
+)
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array, Pair
 
@@ -43,7 +48,7 @@ def conv2d_forward(
     x_last = like_sample_last("conv2d.x_last", x, parts, B)
     y_last = like_sample_last("conv2d.y_last", out, parts, B)
     x = contiguous("conv2d.x", x)
-    _forward(x, w_taps, stride, padding, dilation, taps, B, x_last, y_last, out)
+    _forward(parts, x, w_taps, stride, padding, dilation, taps, B, x_last, y_last, out)
 
 
 def conv2d_input_gradient(
@@ -65,7 +70,7 @@ def conv2d_input_gradient(
     dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
     dx_last = like_sample_last("conv2d.x_last", out, parts, B)
     dy = contiguous("conv2d.dy", dy)
-    _input_gradient(dy, w_taps, stride, padding, dilation, taps, B, dy_last, dx_last, out)
+    _input_gradient(parts, dy, w_taps, stride, padding, dilation, taps, B, dy_last, dx_last, out)
 
 
 def conv2d_weight_gradient(
@@ -92,7 +97,9 @@ def conv2d_weight_gradient(
     x_last = like_sample_last("conv2d.x_last", x, parts, B)
     dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
     x, dy = contiguous("conv2d.x", x), contiguous("conv2d.dy", dy)
-    _weight_gradient(x, dy, (KH, KW), stride, padding, dilation, taps, B, x_last, dy_last, dw_taps)
+    _weight_gradient(
+        parts, x, dy, (KH, KW), stride, padding, dilation, taps, B, x_last, dy_last, dw_taps
+    )
     for dw in dw_taps[1:]:
         np.add(dw_taps[0], dw, out=dw_taps[0])
     dw = dw_taps[0, :, :Q].reshape(groups, KH, KW, C, -1)  # (G, KH, KW, C/G, K/G)
@@ -105,6 +112,8 @@ def conv2d_weight_gradient(
 
 @threaded
 def _forward(
+    part: int,
+    parts: int,
     x: Array,
     w: Array,
     stride: Pair,
@@ -116,17 +125,18 @@ def _forward(
     y_last: Array,
     y: Array,
 ) -> None:
-    for part in prange(len(taps)):
-        first, end = share_of_runs(part, len(taps), len(x))
-        for n in range(first, end, B):
-            chunk = slice(n, min(n + B, end))
-            b = sample_last(x[chunk], x_last[part])
-            _windows_sums(x_last[part], w, stride, padding, dilation, taps[part], b, y_last[part])
-            sample_first(y_last[part], y[chunk])
+    first, end = share_of_runs(part, parts, len(x))
+    for n in range(first, end, B):
+        chunk = slice(n, min(n + B, end))
+        b = sample_last(x[chunk], x_last[part])
+        _windows_sums(x_last[part], w, stride, padding, dilation, taps[part], b, y_last[part])
+        sample_first(y_last[part], y[chunk])
 
 
 @threaded
 def _input_gradient(
+    part: int,
+    parts: int,
     dy: Array,
     w: Array,
     stride: Pair,
@@ -138,17 +148,18 @@ def _input_gradient(
     dx_last: Array,
     dx: Array,
 ) -> None:
-    for part in prange(len(taps)):
-        first, end = share_of_runs(part, len(taps), len(dy))
-        for n in range(first, end, B):
-            chunk = slice(n, min(n + B, end))
-            b = sample_last(dy[chunk], dy_last[part])
-            _readers_sums(dy_last[part], w, stride, padding, dilation, taps[part], b, dx_last[part])
-            sample_first(dx_last[part], dx[chunk])
+    first, end = share_of_runs(part, parts, len(dy))
+    for n in range(first, end, B):
+        chunk = slice(n, min(n + B, end))
+        b = sample_last(dy[chunk], dy_last[part])
+        _readers_sums(dy_last[part], w, stride, padding, dilation, taps[part], b, dx_last[part])
+        sample_first(dx_last[part], dx[chunk])
 
 
 @threaded
 def _weight_gradient(
+    part: int,
+    parts: int,
     x: Array,
     dy: Array,
     kernel: Pair,
@@ -161,17 +172,16 @@ def _weight_gradient(
     dy_last: Array,
     dw: Array,
 ) -> None:
-    for part in prange(len(taps)):
-        dw[part] = 0
-        first, end = share_of_runs(part, len(taps), len(x))
-        for n in range(first, end, B):
-            chunk = slice(n, min(n + B, end))
-            b = sample_last(x[chunk], x_last[part])
-            sample_last(dy[chunk], dy_last[part])
-            _add_windows_products(
-                *(x_last[part], dy_last[part], kernel, stride, padding, dilation),
-                *(taps[part], b, dw[part]),
-            )
+    dw[part] = 0
+    first, end = share_of_runs(part, parts, len(x))
+    for n in range(first, end, B):
+        chunk = slice(n, min(n + B, end))
+        b = sample_last(x[chunk], x_last[part])
+        sample_last(dy[chunk], dy_last[part])
+        _add_windows_products(
+            *(x_last[part], dy_last[part], kernel, stride, padding, dilation),
+            *(taps[part], b, dw[part]),
+        )
 
 
 @elementwise
@@ -325,27 +335,7 @@ def _add_products(
         x0, x1, x2, x3 = taps[0, t], taps[0, t + 1], taps[0, t + 2], taps[0, t + 3]
         w0, w1, w2, w3 = taps[1, t], taps[1, t + 1], taps[1, t + 2], taps[1, t + 3]
         for k in range(0, K - K % 4, 4):
-            y0 = first + k * step
-            y1, y2, y3 = y0 + step, y0 + 2 * step, y0 + 3 * step
-            w00 = w01 = w02 = w03 = w10 = w11 = w12 = w13 = zero
-            w20 = w21 = w22 = w23 = w30 = w31 = w32 = w33 = zero
-            for n in range(B):
-                p, q, r, s = x[x0, n], x[x1, n], x[x2, n], x[x3, n]
-                g0, g1, g2, g3 = dy[y0, n], dy[y1, n], dy[y2, n], dy[y3, n]
-                w00, w01, w02, w03 = w00 + p * g0, w01 + p * g1, w02 + p * g2, w03 + p * g3
-                w10, w11, w12, w13 = w10 + q * g0, w11 + q * g1, w12 + q * g2, w13 + q * g3
-                w20, w21, w22, w23 = w20 + r * g0, w21 + r * g1, w22 + r * g2, w23 + r * g3
-                w30, w31, w32, w33 = w30 + s * g0, w31 + s * g1, w32 + s * g2, w33 + s * g3
-            for row, p, q, r, s in (
-                (w0, w00, w01, w02, w03),
-                (w1, w10, w11, w12, w13),
-                (w2, w20, w21, w22, w23),
-                (w3, w30, w31, w32, w33),
-            ):
-                dw[row, k] += p
-                dw[row, k + 1] += q
-                dw[row, k + 2] += r
-                dw[row, k + 3] += s
+            add_products(x, dy, taps, t, first + k * step, step, 0, B, k, dw)
         for k in range(K - K % 4, K):
             y0 = first + k * step
             w00 = w10 = w20 = w30 = zero

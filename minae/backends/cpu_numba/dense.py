@@ -1,7 +1,5 @@
 """Matrix product of fully connected layers, in parts. Derivation: `reference/dense.py`."""
 
-from numba import prange
-
 from minae.backends.cpu_numba.blas import gemm, products
 from minae.backends.cpu_numba.jit import threaded
 from minae.backends.cpu_numba.threads import parts, share
@@ -37,17 +35,23 @@ def _by_rows(slot: str, x: Array, transposed: bool) -> tuple[Array, bool]:
 
 @threaded
 def _matmul(
-    parts: int, address: int, a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array
+    part: int,
+    parts: int,
+    address: int,
+    a: Array,
+    a_turned: bool,
+    b: Array,
+    b_turned: bool,
+    out: Array,
 ) -> None:
     M, R = out.shape
     Q = a.shape[0] if a_turned else a.shape[1]
     lda, ldb = a.shape[1], b.shape[1]
-    for part in prange(parts):
-        if M >= R:
-            m, end = share(part, parts, M)
-            first = a[:, m:] if a_turned else a[m:]
-            gemm(address, a_turned, b_turned, end - m, R, Q, first, lda, b, ldb, out[m:], R)
-        else:
-            r, end = share(part, parts, R)
-            first = b[r:] if b_turned else b[:, r:]
-            gemm(address, a_turned, b_turned, M, end - r, Q, a, lda, first, ldb, out[:, r:], R)
+    if M >= R:
+        m, end = share(part, parts, M)
+        first = a[:, m:] if a_turned else a[m:]
+        gemm(address, a_turned, b_turned, end - m, R, Q, first, lda, b, ldb, out[m:], R)
+    else:
+        r, end = share(part, parts, R)
+        first = b[r:] if b_turned else b[:, r:]
+        gemm(address, a_turned, b_turned, M, end - r, Q, a, lda, first, ldb, out[:, r:], R)

@@ -1,7 +1,5 @@
 """A batch picked from a data set: rows are copied, converted and scaled in one pass."""
 
-from numba import prange
-
 from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import prefetch
@@ -40,17 +38,16 @@ def binarize(x: Array, u: Array, *, out: Array) -> None:
 
 @threaded
 def _gather(
-    parts: int, source: Array, indices: Array, scale: float, shift: float, out: Array
+    part: int, parts: int, source: Array, indices: Array, scale: float, shift: float, out: Array
 ) -> None:
     number = out.dtype.type
     N, D = out.shape
-    for part in prange(parts):
-        first, end = share(part, parts, N)
-        for n in range(first, end):
-            prefetch(source[indices[min(n + AHEAD, N - 1)]], 0, D)
-            row = source[indices[n]]
-            for d in range(D):
-                out[n, d] = scale * number(row[d]) + shift
+    first, end = share(part, parts, N)
+    for n in range(first, end):
+        prefetch(source[indices[min(n + AHEAD, N - 1)]], 0, D)
+        row = source[indices[n]]
+        for d in range(D):
+            out[n, d] = scale * number(row[d]) + shift
 
 
 @elementwise

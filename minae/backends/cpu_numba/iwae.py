@@ -1,7 +1,5 @@
 """The importance-weighted bound: one pass over the k·N·D logits each way."""
 
-from numba import prange
-
 from minae.backends.cpu_numba.jit import reduction, threaded_reduction
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import exp, log, sigmoid, softplus
@@ -59,25 +57,25 @@ def importance_bound(log_w: Array, scale: float, *, value: Array, weights: Array
 
 @threaded_reduction
 def _log_weights(
-    parts: int, logits: Array, t: Array, z: Array, eps: Array, log_var: Array, out: Array
+    part: int, parts: int, logits: Array, t: Array, z: Array, eps: Array, log_var: Array, out: Array
 ) -> None:
     N = len(t)
     half = t.dtype.type(0.5)
-    for part in prange(parts):
-        first, end = share(part, parts, len(out))
-        for m in range(first, end):  # draw m // N of sample m % N
-            n = m % N
-            of_pixels = t.dtype.type(0)
-            for d in range(t.shape[1]):
-                of_pixels += softplus(logits[m, d]) - logits[m, d] * t[n, d]
-            of_codes = t.dtype.type(0)
-            for j in range(z.shape[1]):
-                of_codes += z[m, j] * z[m, j] - eps[m, j] * eps[m, j] - log_var[n, j]
-            out[m] = -of_pixels - half * of_codes
+    first, end = share(part, parts, len(out))
+    for m in range(first, end):  # draw m // N of sample m % N
+        n = m % N
+        of_pixels = t.dtype.type(0)
+        for d in range(t.shape[1]):
+            of_pixels += softplus(logits[m, d]) - logits[m, d] * t[n, d]
+        of_codes = t.dtype.type(0)
+        for j in range(z.shape[1]):
+            of_codes += z[m, j] * z[m, j] - eps[m, j] * eps[m, j] - log_var[n, j]
+        out[m] = -of_pixels - half * of_codes
 
 
 @threaded_reduction
 def _backward(
+    part: int,
     parts: int,
     weights: Array,
     logits: Array | None,
@@ -88,14 +86,13 @@ def _backward(
 ) -> None:
     source = dlogits if logits is None else logits
     N = len(t)
-    for part in prange(parts):
-        first, end = share(part, parts, len(weights))
-        for m in range(first, end):
-            n = m % N
-            for d in range(t.shape[1]):
-                dlogits[m, d] = weights[m] * (sigmoid(source[m, d]) - t[n, d])
-            for j in range(z.shape[1]):
-                dz[m, j] = weights[m] * z[m, j]
+    first, end = share(part, parts, len(weights))
+    for m in range(first, end):
+        n = m % N
+        for d in range(t.shape[1]):
+            dlogits[m, d] = weights[m] * (sigmoid(source[m, d]) - t[n, d])
+        for j in range(z.shape[1]):
+            dz[m, j] = weights[m] * z[m, j]
 
 
 @reduction

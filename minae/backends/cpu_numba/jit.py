@@ -1,63 +1,184 @@
-"""How the kernels of this backend are compiled.
+"""How the kernels of this backend are compiled, and how a kernel's parts come to the threads.
 
 Numba keeps a compiled kernel until its own file changes: after an edit of a file whose functions
 are inlined elsewhere (`vector_math.py`, `vectors.py`, `channels.py`), delete `__pycache__`.
+
+A threaded kernel is written for one part of the work, `kernel(part, parts, ...)`, and called for
+all, `kernel(parts, ...)`. Numba's own way, a loop over `prange`, takes four rounds of the compiler
+to make a function of the loop's body, of its wrapper and of what is around it: half a second more
+a kernel, where a first step compiles a dozen. Here `_over_parts` writes the call into the pool
+itself, a dozen instructions, and the kernel is compiled once.
 """
 
+# mypy: allow-untyped-calls
+
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from numba import config, njit
+from llvmlite import binding, ir  # type: ignore[import-untyped]
+from numba import config, njit, types
+from numba.core import cgutils
+from numba.core.compiler import compile_internal
+from numba.core.targetconfig import ConfigStack
+from numba.extending import intrinsic as numba_intrinsic
 
 Function: TypeAlias = Callable[..., Any]
+intrinsic: Callable[[Function], Function] = numba_intrinsic
+
+_ON_POOL, _POOL_SIZE = "minae_on_pool", "minae_pool_size"  # names of the pool's functions in LLVM
 
 
 def _openmp() -> bool:
-    """Whether Numba's OpenMP pool is there. Another pool that the user has chosen is left alone."""
+    """Whether Numba's OpenMP pool is there. Another pool that the user has chosen is left alone.
+
+    Without it, work comes in one part and no pool is called; compiled kernels name one all the
+    same, so that a cache serves both.
+    """
     try:
-        importlib.import_module("numba.np.ufunc.omppool")
+        pool: Any = importlib.import_module("numba.np.ufunc.omppool")
+        found = True
     except ImportError:  # no libgomp or libomp on this machine
-        return False
-    if config.THREADING_LAYER == "default":
+        pool, found = importlib.import_module("numba.np.ufunc.workqueue"), False
+    binding.add_symbol(_ON_POOL, pool.parallel_for)
+    binding.add_symbol(_POOL_SIZE, pool.get_num_threads)
+    if found and config.THREADING_LAYER == "default":
         config.THREADING_LAYER = "omp"
-    return bool(config.THREADING_LAYER == "omp")
+    return found and bool(config.THREADING_LAYER == "omp")
 
 
 OPENMP = _openmp()
 
-_SUMS_IN_ANY_ORDER = {"contract", "reassoc", "nsz"}
-# only what says prange is shared out to threads
-_PRANGE = dict.fromkeys(
-    ("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False
-)
-_THREADS = {"prange": True, **_PRANGE} if OPENMP else False
-
 # error_model="numpy": a division by zero gives inf or NaN. With Python's error model each division
 # is a branch to an exception, and a loop that branches is not vectorized.
-elementwise: Callable[[Function], Function] = njit(
-    cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy"
-)
-"""Compiles a kernel whose numbers are rounded step by step, as they are in NumPy."""
-
+_ELEMENTWISE = {"cache": True, "nogil": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
 # reassoc and nsz let a sum be taken in lanes, in an order that is fixed for each length. nnan and
 # ninf stay out: with them a diverged loss could come out as a finite number.
-reduction: Callable[[Function], Function] = njit(
-    cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy", fastmath=_SUMS_IN_ANY_ORDER
-)
+_REDUCTION = {**_ELEMENTWISE, "fastmath": {"contract", "reassoc", "nsz"}}
+
+elementwise: Callable[[Function], Function] = njit(**_ELEMENTWISE)
+"""Compiles a kernel whose numbers are rounded step by step, as they are in NumPy."""
+
+reduction: Callable[[Function], Function] = njit(**_REDUCTION)
 """Compiles a kernel whose floating sums may be taken in any order."""
 
-threaded: Callable[[Function], Function] = njit(
-    cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy", parallel=_THREADS
-)
-"""`elementwise` for a kernel that shares its parts out to threads with `prange`."""
 
-threaded_reduction: Callable[[Function], Function] = njit(
-    cache=True,
-    no_cfunc_wrapper=True,
-    nogil=True,
-    error_model="numpy",
-    fastmath=_SUMS_IN_ANY_ORDER,
-    parallel=_THREADS,
-)
-"""`reduction` for a kernel that shares its parts out to threads with `prange`."""
+def threaded(kernel: Function) -> Function:
+    """`elementwise` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing."""
+    return elementwise(_over_parts(kernel))
+
+
+def threaded_reduction(kernel: Function) -> Function:
+    """`reduction` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing."""
+    return reduction(_over_parts(kernel))
+
+
+def _over_parts(kernel: Function) -> Function:
+    """The function of (parts, ...) that runs all parts of the kernel, each on a thread.
+
+    It is written as source, since Numba sorts calls by the types of named arguments, and has the
+    place and the name of the kernel, by which Numba finds it in its cache.
+    """
+    _, parts, *names = inspect.signature(kernel).parameters
+    place = kernel.__code__
+    source = (
+        "\n" * (place.co_firstlineno - 1)
+        + f"def {kernel.__name__}({', '.join((parts, *names))}):"
+        + f" _run({parts}, ({', '.join(names)},))"
+    )
+    scope: dict[str, Any] = {"_run": _runner(kernel), "__name__": kernel.__module__}
+    exec(compile(source, place.co_filename, "exec"), scope)
+    function: Function = scope[kernel.__name__]
+    function.__doc__ = kernel.__doc__
+    return function
+
+
+def _runner(kernel: Function) -> Function:
+    """The intrinsic (parts, arguments) that calls kernel(part, parts, *arguments) for each part."""
+
+    @intrinsic
+    def run(typing_context: Any, parts: Any, arguments: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            of_part = types.none(types.intp, types.intp, *arguments)
+            compiled = _compiled_within(context, kernel, of_part)
+            shared = ir.LiteralStructType([value.type for value in values])  # parts, arguments
+            memory = cgutils.alloca_once(builder, shared)
+            builder.store(cgutils.pack_struct(builder, values), memory)
+            body = _part_function(context, builder, memory, compiled.fndesc, of_part)
+            _launch(builder, body, values[0], memory)
+            return context.get_dummy_value()
+
+        return types.void(types.intp, arguments), generate
+
+    return run
+
+
+def _compiled_within(context: Any, function: Function, signature: Any) -> Any:
+    """The function compiled into the library of the kernel that is being compiled."""
+    flags = ConfigStack().top().copy()
+    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    return compile_internal(
+        context.typing_context,
+        context,
+        context.active_code_library,
+        function,
+        signature.args,
+        signature.return_type,
+        flags,
+        locals={},
+    )
+
+
+_INTEGER, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
+_PART_FUNCTION = ir.FunctionType(
+    ir.VoidType(), [_BYTES.as_pointer(), _INTEGER.as_pointer(), _INTEGER.as_pointer(), _BYTES]
+)  # (places, sizes, steps, shared), as the pool calls it
+
+
+def _part_function(context: Any, builder: Any, memory: Any, kernel: Any, of_part: Any) -> Any:
+    """The LLVM function that calls the kernel for one part, with what lies in the shared memory.
+
+    The pool gives each of its tasks a place that lies `step` bytes after the one before: from
+    place 0 on with step 1, the place is the number of the part.
+    """
+    function = ir.Function(builder.module, _PART_FUNCTION, f"{kernel.mangled_name}.part")
+    function.linkage = "internal"
+    inside = ir.IRBuilder(function.append_basic_block())
+    places, _, _, shared = function.args
+    part = inside.ptrtoint(inside.load(places), _INTEGER)
+    parts, arguments = cgutils.unpack_tuple(
+        inside, inside.load(inside.bitcast(shared, memory.type)), 2
+    )
+    unpacked = cgutils.unpack_tuple(inside, arguments, len(of_part.args) - 2)
+    context.call_internal_no_propagate(inside, kernel, of_part, [part, parts, *unpacked])
+    inside.ret_void()
+    return function
+
+
+def _launch(builder: Any, body: Any, parts: Any, memory: Any) -> None:
+    """Runs `body` for the parts 0, 1, ...: one alone here, several on the pool."""
+    zero, one = (cgutils.alloca_once_value(builder, _INTEGER(i)) for i in (0, 1))
+    sizes = cgutils.alloca_once_value(builder, parts)
+    places = builder.bitcast(zero, _BYTES.as_pointer())
+    shared = builder.bitcast(memory, _BYTES)
+    size = ir.FunctionType(_INTEGER, [])
+    launch = ir.FunctionType(
+        ir.VoidType(), [_BYTES, *_PART_FUNCTION.args, _INTEGER, _INTEGER, ir.IntType(32)]
+    )
+    with builder.if_else(builder.icmp_signed("==", parts, _INTEGER(1))) as (alone, several):
+        with alone:
+            builder.call(body, [places, sizes, one, shared])
+        with several:
+            threads = builder.call(
+                cgutils.get_or_insert_function(builder.module, size, _POOL_SIZE), []
+            )
+            builder.call(
+                cgutils.get_or_insert_function(builder.module, launch, _ON_POOL),
+                [
+                    builder.bitcast(body, _BYTES),
+                    *(places, sizes, one, shared),
+                    *(_INTEGER(0), _INTEGER(1)),  # inner dimensions, places
+                    builder.trunc(threads, ir.IntType(32)),
+                ],
+            )

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba import prange
 
 from minae.backends.cpu_numba.jit import elementwise, threaded_reduction
 from minae.backends.cpu_numba.threads import parts, share
@@ -18,6 +17,7 @@ from minae.backends.cpu_numba.vector_math import log, log1p, sigmoid, softplus
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array
 
+_NEAR = 1024  # bytes: more than one turn of a vectorized loop takes
 ArrayOrNone: TypeAlias = Any  # a kernel is compiled for each, `is None` costs nothing
 
 
@@ -54,14 +54,25 @@ def _loss(
     value: Array,
     dy: Array | None,
 ) -> None:
-    """value = scale · the sum of the kernel's totals, one a part, over the arrays as (N, D)."""
+    """value = scale · the sum of the kernel's totals, one a part, over the arrays as (N, D).
+
+    A loop that writes dy within a few vectors of what it reads takes the numbers one by one, and
+    their sum is rounded otherwise than in lanes. So that no value depends on where small arrays
+    happen to lie, theirs is summed by the kernel that writes no dy.
+    """
     N = len(t)
-    y_or_none = None if y is dy else contiguous("losses.y", y).reshape(N, -1)  # (N, D)
+    in_place = y is dy
+    y = contiguous("losses.y", y).reshape(N, -1)  # (N, D)
     t = contiguous("losses.t", t).reshape(N, -1)  # (N, D)
-    dy = None if dy is None else dy.reshape(N, -1)  # (N, D)
-    totals = scratch("losses.totals", (parts(N, t.size),), np.float64)
-    kernel(y_or_none, t, t.dtype.type(scale), totals, dy)
-    value[0] = scale * totals.sum()
+    count, factor = parts(N, t.size), t.dtype.type(scale)
+    totals = scratch("losses.totals", (count,), np.float64)
+    if dy is None or t.nbytes < _NEAR:
+        kernel(count, y, t, factor, totals, None)
+        value[0] = scale * totals.sum()
+    if dy is not None:
+        kernel(count, None if in_place else y, t, factor, totals, dy.reshape(N, -1))
+        if t.nbytes >= _NEAR:
+            value[0] = scale * totals.sum()
 
 
 @elementwise
@@ -72,81 +83,83 @@ def _source(y: ArrayOrNone, dy: ArrayOrNone) -> ArrayOrNone:
 
 @threaded_reduction
 def _bce_with_logits(
-    y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone
+    part: int, parts: int, y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone
 ) -> None:
     source = _source(y, dy)
-    for part in prange(len(totals)):
-        total = 0.0
-        first, end = share(part, len(totals), len(t))
-        for n in range(first, end):
-            of_sample = t.dtype.type(0)
-            for d in range(t.shape[1]):
-                a = source[n, d]
-                of_sample += softplus(a) - a * t[n, d]
-                if dy is not None:
-                    dy[n, d] = scale * (sigmoid(a) - t[n, d])
-            total += of_sample
-        totals[part] = total
+    total = 0.0
+    first, end = share(part, parts, len(t))
+    for n in range(first, end):
+        of_sample = t.dtype.type(0)
+        for d in range(t.shape[1]):
+            a = source[n, d]
+            of_sample += softplus(a) - a * t[n, d]
+            if dy is not None:
+                dy[n, d] = scale * (sigmoid(a) - t[n, d])
+        total += of_sample
+    totals[part] = total
 
 
 @threaded_reduction
-def _bce(y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone) -> None:
+def _bce(
+    part: int, parts: int, y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone
+) -> None:
     source = _source(y, dy)
     one = t.dtype.type(1)
     least_log = t.dtype.type(-100)
     least_variance = t.dtype.type(1e-12)
-    for part in prange(len(totals)):
-        total = 0.0
-        first, end = share(part, len(totals), len(t))
-        for n in range(first, end):
-            of_sample = t.dtype.type(0)
-            for d in range(t.shape[1]):
-                p = source[n, d]
-                log_p = log(p)
-                log_q = log1p(-p)
-                log_p = least_log if log_p < least_log else log_p
-                log_q = least_log if log_q < least_log else log_q
-                of_sample -= t[n, d] * log_p + (one - t[n, d]) * log_q
-                if dy is not None:
-                    variance = p * (one - p)
-                    variance = least_variance if variance < least_variance else variance
-                    dy[n, d] = scale * (p - t[n, d]) / variance
-            total += of_sample
-        totals[part] = total
+    total = 0.0
+    first, end = share(part, parts, len(t))
+    for n in range(first, end):
+        of_sample = t.dtype.type(0)
+        for d in range(t.shape[1]):
+            p = source[n, d]
+            log_p = log(p)
+            log_q = log1p(-p)
+            log_p = least_log if log_p < least_log else log_p
+            log_q = least_log if log_q < least_log else log_q
+            of_sample -= t[n, d] * log_p + (one - t[n, d]) * log_q
+            if dy is not None:
+                variance = p * (one - p)
+                variance = least_variance if variance < least_variance else variance
+                dy[n, d] = scale * (p - t[n, d]) / variance
+        total += of_sample
+    totals[part] = total
 
 
 @threaded_reduction
-def _mse(y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone) -> None:
+def _mse(
+    part: int, parts: int, y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone
+) -> None:
     source = _source(y, dy)
     two_scale = scale + scale
-    for part in prange(len(totals)):
-        total = 0.0
-        first, end = share(part, len(totals), len(t))
-        for n in range(first, end):
-            of_sample = t.dtype.type(0)
-            for d in range(t.shape[1]):
-                e = source[n, d] - t[n, d]
-                of_sample += e * e
-                if dy is not None:
-                    dy[n, d] = two_scale * e
-            total += of_sample
-        totals[part] = total
+    total = 0.0
+    first, end = share(part, parts, len(t))
+    for n in range(first, end):
+        of_sample = t.dtype.type(0)
+        for d in range(t.shape[1]):
+            e = source[n, d] - t[n, d]
+            of_sample += e * e
+            if dy is not None:
+                dy[n, d] = two_scale * e
+        total += of_sample
+    totals[part] = total
 
 
 @threaded_reduction
-def _l1(y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone) -> None:
+def _l1(
+    part: int, parts: int, y: ArrayOrNone, t: Array, scale: float, totals: Array, dy: ArrayOrNone
+) -> None:
     source = _source(y, dy)
     zero = t.dtype.type(0)
-    for part in prange(len(totals)):
-        total = 0.0
-        first, end = share(part, len(totals), len(t))
-        for n in range(first, end):
-            of_sample = t.dtype.type(0)
-            for d in range(t.shape[1]):
-                e = source[n, d] - t[n, d]
-                of_sample += abs(e)
-                if dy is not None:
-                    sign = scale if e > 0 else -scale
-                    dy[n, d] = e if e != e else zero if e == 0 else sign
-            total += of_sample
-        totals[part] = total
+    total = 0.0
+    first, end = share(part, parts, len(t))
+    for n in range(first, end):
+        of_sample = t.dtype.type(0)
+        for d in range(t.shape[1]):
+            e = source[n, d] - t[n, d]
+            of_sample += abs(e)
+            if dy is not None:
+                sign = scale if e > 0 else -scale
+                dy[n, d] = e if e != e else zero if e == 0 else sign
+        total += of_sample
+    totals[part] = total

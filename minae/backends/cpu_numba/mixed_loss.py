@@ -8,7 +8,6 @@ exponentials (kept in dy), and for the gradient.
 from functools import cache
 
 import numpy as np
-from numba import prange
 
 from minae.backends.cpu_numba.jit import threaded, threaded_reduction
 from minae.backends.cpu_numba.losses import ArrayOrNone
@@ -33,8 +32,9 @@ def mixed_loss(
     Plain form: `cpu_numpy.mixed_loss.mixed_loss`.
     """
     y, t = contiguous("mixed_loss.y", y), contiguous("mixed_loss.t", t)
-    totals = scratch("mixed_loss.totals", (parts(len(y), y.size),), np.float64)
-    _mixed_loss(y, t, _ends(numeric, groups), y.dtype.type(scale), totals, dy)
+    count = parts(len(y), y.size)
+    totals = scratch("mixed_loss.totals", (count,), np.float64)
+    _mixed_loss(count, y, t, _ends(numeric, groups), y.dtype.type(scale), totals, dy)
     value[0] = scale * totals.sum()
 
 
@@ -44,7 +44,7 @@ def mixed_output(y: Array, numeric: int, groups: tuple[int, ...], *, out: Array)
     Plain form: `cpu_numpy.mixed_loss.mixed_output`.
     """
     y = contiguous("mixed_loss.y", y)
-    _mixed_output(y, _ends(numeric, groups), parts(len(y), y.size), out)
+    _mixed_output(parts(len(y), y.size), y, _ends(numeric, groups), out)
 
 
 @cache
@@ -55,59 +55,64 @@ def _ends(numeric: int, groups: tuple[int, ...]) -> Array:
 
 @threaded_reduction
 def _mixed_loss(
-    y: Array, t: Array, ends: Array, scale: float, totals: Array, dy: ArrayOrNone
+    part: int,
+    parts: int,
+    y: Array,
+    t: Array,
+    ends: Array,
+    scale: float,
+    totals: Array,
+    dy: ArrayOrNone,
 ) -> None:
     zero, half = y.dtype.type(0), y.dtype.type(0.5)
-    for part in prange(len(totals)):
-        total = 0.0
-        first, end = share(part, len(totals), len(y))
-        for n in range(first, end):
-            of_sample = zero
-            for d in range(ends[0]):
-                for i in range(y.shape[2]):
-                    e = y[n, d, i] - t[n, d, i]
-                    of_sample += half * e * e
+    total = 0.0
+    first, end = share(part, parts, len(y))
+    for n in range(first, end):
+        of_sample = zero
+        for d in range(ends[0]):
+            for i in range(y.shape[2]):
+                e = y[n, d, i] - t[n, d, i]
+                of_sample += half * e * e
+                if dy is not None:
+                    dy[n, d, i] = scale * e
+        total += of_sample
+        for g in range(1, len(ends)):
+            for i in range(y.shape[2]):
+                top = y[n, ends[g - 1], i]
+                for d in range(ends[g - 1], ends[g]):
+                    top = max(top, y[n, d, i])
+                normalizer, weight, below = zero, zero, zero
+                for d in range(ends[g - 1], ends[g]):
+                    p = exp(y[n, d, i] - top)
+                    normalizer += p
+                    weight += t[n, d, i]
+                    below += t[n, d, i] * (top - y[n, d, i])
                     if dy is not None:
-                        dy[n, d, i] = scale * e
-            total += of_sample
-            for g in range(1, len(ends)):
-                for i in range(y.shape[2]):
-                    top = y[n, ends[g - 1], i]
+                        dy[n, d, i] = p
+                total += weight * log(normalizer) + below
+                if dy is not None:
+                    factor = scale * weight / normalizer
                     for d in range(ends[g - 1], ends[g]):
-                        top = max(top, y[n, d, i])
-                    normalizer, weight, below = zero, zero, zero
-                    for d in range(ends[g - 1], ends[g]):
-                        p = exp(y[n, d, i] - top)
-                        normalizer += p
-                        weight += t[n, d, i]
-                        below += t[n, d, i] * (top - y[n, d, i])
-                        if dy is not None:
-                            dy[n, d, i] = p
-                    total += weight * log(normalizer) + below
-                    if dy is not None:
-                        factor = scale * weight / normalizer
-                        for d in range(ends[g - 1], ends[g]):
-                            dy[n, d, i] = factor * dy[n, d, i] - scale * t[n, d, i]
-        totals[part] = total
+                        dy[n, d, i] = factor * dy[n, d, i] - scale * t[n, d, i]
+    totals[part] = total
 
 
 @threaded
-def _mixed_output(y: Array, ends: Array, threads: int, out: Array) -> None:
-    for part in prange(threads):
-        first, end = share(part, threads, len(y))
-        for n in range(first, end):
-            for d in range(ends[0]):
-                for i in range(y.shape[2]):
-                    out[n, d, i] = y[n, d, i]
-            for g in range(1, len(ends)):
-                for i in range(y.shape[2]):
-                    top = y[n, ends[g - 1], i]
-                    for d in range(ends[g - 1], ends[g]):
-                        top = max(top, y[n, d, i])
-                    normalizer = y.dtype.type(0)
-                    for d in range(ends[g - 1], ends[g]):
-                        p = exp(y[n, d, i] - top)
-                        normalizer += p
-                        out[n, d, i] = p
-                    for d in range(ends[g - 1], ends[g]):
-                        out[n, d, i] /= normalizer
+def _mixed_output(part: int, parts: int, y: Array, ends: Array, out: Array) -> None:
+    first, end = share(part, parts, len(y))
+    for n in range(first, end):
+        for d in range(ends[0]):
+            for i in range(y.shape[2]):
+                out[n, d, i] = y[n, d, i]
+        for g in range(1, len(ends)):
+            for i in range(y.shape[2]):
+                top = y[n, ends[g - 1], i]
+                for d in range(ends[g - 1], ends[g]):
+                    top = max(top, y[n, d, i])
+                normalizer = y.dtype.type(0)
+                for d in range(ends[g - 1], ends[g]):
+                    p = exp(y[n, d, i] - top)
+                    normalizer += p
+                    out[n, d, i] = p
+                for d in range(ends[g - 1], ends[g]):
+                    out[n, d, i] /= normalizer

@@ -6,8 +6,6 @@ image, so that nothing is padded. The blocks of upsampling are windows that do n
 thread takes a part of the samples.
 """
 
-from numba import prange
-
 from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.sample_last import (
     like_sample_last,
@@ -29,7 +27,9 @@ def max_pool2d_forward(
     y_last = like_sample_last("pooling.y_last", out, parts, B)
     argmax_last = like_sample_last("pooling.argmax_last", argmax, parts, B)
     x = contiguous("pooling.x", x)
-    _max_pool2d_forward(x, kernel, stride, padding, B, x_last, y_last, argmax_last, out, argmax)
+    _max_pool2d_forward(
+        parts, x, kernel, stride, padding, B, x_last, y_last, argmax_last, out, argmax
+    )
 
 
 def max_pool2d_backward(
@@ -41,7 +41,9 @@ def max_pool2d_backward(
     argmax_last = like_sample_last("pooling.argmax_last", argmax, parts, B)
     dx_last = like_sample_last("pooling.x_last", out, parts, B)
     dy, argmax = contiguous("pooling.dy", dy), contiguous("pooling.argmax", argmax)
-    _max_pool2d_backward(dy, argmax, kernel, stride, padding, B, dy_last, argmax_last, dx_last, out)
+    _max_pool2d_backward(
+        parts, dy, argmax, kernel, stride, padding, B, dy_last, argmax_last, dx_last, out
+    )
 
 
 def avg_pool2d_forward(x: Array, kernel: Pair, stride: Pair, padding: Pair, *, out: Array) -> None:
@@ -74,7 +76,7 @@ def _sum_windows(
     x_last = like_sample_last("pooling.x_last", x, parts, B)
     y_last = like_sample_last("pooling.y_last", out, parts, B)
     x = contiguous("pooling.x", x)
-    _sums(x, kernel, stride, padding, x.dtype.type(factor), B, x_last, y_last, out)
+    _sums(parts, x, kernel, stride, padding, x.dtype.type(factor), B, x_last, y_last, out)
 
 
 def _spread_over_windows(
@@ -85,7 +87,7 @@ def _spread_over_windows(
     dy_last = like_sample_last("pooling.y_last", dy, parts, B)
     dx_last = like_sample_last("pooling.x_last", out, parts, B)
     dy = contiguous("pooling.dy", dy)
-    _spread(dy, kernel, stride, padding, dy.dtype.type(factor), B, dy_last, dx_last, out)
+    _spread(parts, dy, kernel, stride, padding, dy.dtype.type(factor), B, dy_last, dx_last, out)
 
 
 # Below: arrays (N, C, H, W) in parts, and of each part the same of a chunk as (C, H, W, B + gap).
@@ -93,6 +95,8 @@ def _spread_over_windows(
 
 @threaded
 def _max_pool2d_forward(
+    part: int,
+    parts: int,
     x: Array,
     kernel: Pair,
     stride: Pair,
@@ -104,18 +108,19 @@ def _max_pool2d_forward(
     y: Array,
     argmax: Array,
 ) -> None:
-    for part in prange(len(x_last)):
-        first, end = share_of_runs(part, len(x_last), len(x))
-        for n in range(first, end, B):
-            chunk = slice(n, min(n + B, end))
-            b = sample_last(x[chunk], x_last[part])
-            _maxima(x_last[part], kernel, stride, padding, b, y_last[part], argmax_last[part])
-            sample_first(y_last[part], y[chunk])
-            sample_first(argmax_last[part], argmax[chunk])
+    first, end = share_of_runs(part, parts, len(x))
+    for n in range(first, end, B):
+        chunk = slice(n, min(n + B, end))
+        b = sample_last(x[chunk], x_last[part])
+        _maxima(x_last[part], kernel, stride, padding, b, y_last[part], argmax_last[part])
+        sample_first(y_last[part], y[chunk])
+        sample_first(argmax_last[part], argmax[chunk])
 
 
 @threaded
 def _max_pool2d_backward(
+    part: int,
+    parts: int,
     dy: Array,
     argmax: Array,
     kernel: Pair,
@@ -127,18 +132,19 @@ def _max_pool2d_backward(
     dx_last: Array,
     dx: Array,
 ) -> None:
-    for part in prange(len(dy_last)):
-        first, end = share_of_runs(part, len(dy_last), len(dy))
-        for n in range(first, end, B):
-            chunk = slice(n, min(n + B, end))
-            b = sample_last(dy[chunk], dy_last[part])
-            sample_last(argmax[chunk], argmax_last[part])
-            _to_winners(dy_last[part], argmax_last[part], kernel, stride, padding, b, dx_last[part])
-            sample_first(dx_last[part], dx[chunk])
+    first, end = share_of_runs(part, parts, len(dy))
+    for n in range(first, end, B):
+        chunk = slice(n, min(n + B, end))
+        b = sample_last(dy[chunk], dy_last[part])
+        sample_last(argmax[chunk], argmax_last[part])
+        _to_winners(dy_last[part], argmax_last[part], kernel, stride, padding, b, dx_last[part])
+        sample_first(dx_last[part], dx[chunk])
 
 
 @threaded
 def _sums(
+    part: int,
+    parts: int,
     x: Array,
     kernel: Pair,
     stride: Pair,
@@ -149,17 +155,18 @@ def _sums(
     y_last: Array,
     y: Array,
 ) -> None:
-    for part in prange(len(x_last)):
-        first, end = share_of_runs(part, len(x_last), len(x))
-        for n in range(first, end, B):
-            chunk = slice(n, min(n + B, end))
-            b = sample_last(x[chunk], x_last[part])
-            _window_sums(x_last[part], kernel, stride, padding, factor, b, y_last[part])
-            sample_first(y_last[part], y[chunk])
+    first, end = share_of_runs(part, parts, len(x))
+    for n in range(first, end, B):
+        chunk = slice(n, min(n + B, end))
+        b = sample_last(x[chunk], x_last[part])
+        _window_sums(x_last[part], kernel, stride, padding, factor, b, y_last[part])
+        sample_first(y_last[part], y[chunk])
 
 
 @threaded
 def _spread(
+    part: int,
+    parts: int,
     dy: Array,
     kernel: Pair,
     stride: Pair,
@@ -170,13 +177,12 @@ def _spread(
     dx_last: Array,
     dx: Array,
 ) -> None:
-    for part in prange(len(dy_last)):
-        first, end = share_of_runs(part, len(dy_last), len(dy))
-        for n in range(first, end, B):
-            chunk = slice(n, min(n + B, end))
-            b = sample_last(dy[chunk], dy_last[part])
-            _window_spread(dy_last[part], kernel, stride, padding, factor, b, dx_last[part])
-            sample_first(dx_last[part], dx[chunk])
+    first, end = share_of_runs(part, parts, len(dy))
+    for n in range(first, end, B):
+        chunk = slice(n, min(n + B, end))
+        b = sample_last(dy[chunk], dy_last[part])
+        _window_spread(dy_last[part], kernel, stride, padding, factor, b, dx_last[part])
+        sample_first(dx_last[part], dx[chunk])
 
 
 @elementwise

@@ -6,8 +6,6 @@ weighted sum of rows of wᵀ, kept in registers while the pixels of sample n are
 each pixel of sample n adds a multiple of dy[n] to a row of dwᵀ.
 """
 
-from numba import prange
-
 from minae.backends.cpu_numba.blas import wide_products
 from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.sample_last import transpose
@@ -59,7 +57,7 @@ def sparse_matmul(
     count, width = parts(N, N * D), _width(K, w)
     number = out.dtype.type
     w_last = scratch("sparse.w", (D, width), w.dtype)
-    shifts = scratch("sparse.shifts", (width,), w.dtype)
+    shifts = scratch("sparse.shifts", (count, width), w.dtype)
     y = scratch("sparse.y", (N, width), w.dtype)
     nonzeros = _contiguous(starts, columns, values)
     rows = contiguous("sparse.rows", rows)
@@ -89,7 +87,7 @@ def sparse_weight_gradient(
     dw_last = scratch("sparse.dw", (count, D, width), out.dtype)
     nonzeros = _contiguous(starts, columns, values)
     rows, dy = contiguous("sparse.rows", rows), contiguous("sparse.dy", dy)
-    _sparse_weight_gradient(*nonzeros, rows, dy, number(scale), g, dw_last)
+    _sparse_weight_gradient(count, *nonzeros, rows, dy, number(scale), g, dw_last)
     _add_and_turn_back(parts(D, out.size), dw_last, dy, number(shift), out)
 
 
@@ -108,15 +106,15 @@ def _width(K: int, w: Array) -> int:
 
 
 @threaded
-def _turn(parts: int, w: Array, w_last: Array) -> None:
+def _turn(part: int, parts: int, w: Array, w_last: Array) -> None:
     """w_last (D, width) = wᵀ, with zeros beyond K."""
-    for part in prange(parts):
-        first, end = share(part, parts, len(w_last))
-        transpose(w[:, first:end], w_last[first:end])
+    first, end = share(part, parts, len(w_last))
+    transpose(w[:, first:end], w_last[first:end])
 
 
 @threaded
 def _sparse_matmul(
+    part: int,
     parts: int,
     starts: Array,
     columns: Array,
@@ -130,14 +128,13 @@ def _sparse_matmul(
     out: Array,
 ) -> None:
     N, K = out.shape
-    _shifts(w, shift, shifts)
-    for part in prange(parts):
-        first, end = share(part, parts, N)
-        for n in range(first, end):
-            _prefetch(columns, values, starts, rows[min(n + AHEAD, N - 1)])
-            _sum_rows(w, columns, values, starts[rows[n]], starts[rows[n] + 1], y, n)
-            for k in range(K):
-                out[n, k] = scale * y[n, k] + shifts[k]
+    _shifts(w, shift, shifts[part])
+    first, end = share(part, parts, N)
+    for n in range(first, end):
+        _prefetch(columns, values, starts, rows[min(n + AHEAD, N - 1)])
+        _sum_rows(w, columns, values, starts[rows[n]], starts[rows[n] + 1], y, n)
+        for k in range(K):
+            out[n, k] = scale * y[n, k] + shifts[part, k]
 
 
 @elementwise
@@ -175,6 +172,8 @@ def _sum_rows(
 
 @threaded
 def _sparse_weight_gradient(
+    part: int,
+    parts: int,
     starts: Array,
     columns: Array,
     values: Array,
@@ -187,18 +186,17 @@ def _sparse_weight_gradient(
     """dw[part, d, k] = scale · Σ dy[n, k] u[rows[n], d] over the samples n of a part."""
     N, K = dy.shape
     width = g.shape[1]
-    for part in prange(len(dw)):
-        of_part = dw[part]
-        for d in range(len(of_part)):
-            for k in range(width):
-                of_part[d, k] = 0
-        first, end = share(part, len(dw), N)
-        for n in range(first, end):
-            for k in range(width):
-                g[n, k] = dy[n, k] * scale if k < K else 0
-        for n in range(first, end):
-            _prefetch(columns, values, starts, rows[min(n + AHEAD, N - 1)])
-            _add_to_rows(g, n, columns, values, starts[rows[n]], starts[rows[n] + 1], of_part)
+    of_part = dw[part]
+    for d in range(len(of_part)):
+        for k in range(width):
+            of_part[d, k] = 0
+    first, end = share(part, parts, N)
+    for n in range(first, end):
+        for k in range(width):
+            g[n, k] = dy[n, k] * scale if k < K else 0
+    for n in range(first, end):
+        _prefetch(columns, values, starts, rows[min(n + AHEAD, N - 1)])
+        _add_to_rows(g, n, columns, values, starts[rows[n]], starts[rows[n] + 1], of_part)
 
 
 @elementwise
@@ -216,21 +214,22 @@ def _add_to_rows(
 
 
 @threaded
-def _add_and_turn_back(parts: int, dw: Array, dy: Array, shift: float, out: Array) -> None:
+def _add_and_turn_back(
+    part: int, parts: int, dw: Array, dy: Array, shift: float, out: Array
+) -> None:
     """out (K, D) = the sum over the parts of dw (parts, D, width), turned, + shift · Σ_n dy[n]."""
     D = out.shape[1]
     of_first = dw[0]
-    for part in prange(parts):
-        first, end = share(part, parts, D)
-        for other in dw[1:]:
-            for d in range(first, end):
-                for k in range(dw.shape[2]):
-                    of_first[d, k] += other[d, k]
-        transpose(of_first[first:end], out[:, first:end])
+    first, end = share(part, parts, D)
+    for other in dw[1:]:
+        for d in range(first, end):
+            for k in range(dw.shape[2]):
+                of_first[d, k] += other[d, k]
+    transpose(of_first[first:end], out[:, first:end])
     if shift != 0:
         for k in range(len(out)):
             total = dy.dtype.type(0)
             for n in range(len(dy)):
                 total += dy[n, k]
-            for d in range(D):
+            for d in range(first, end):
                 out[k, d] += shift * total

@@ -14,7 +14,7 @@ from minae.errors import MinaeError
 PARTIALS = 512  # blocks of the first stage of a sum over all elements
 CHUNKS = 64  # parts of a batch, at most, that are summed apart
 
-scratch = Scratch(lambda size, dtype: device.empty((size,), dtype))
+scratch = Scratch(device.empty)
 
 
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
