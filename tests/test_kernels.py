@@ -93,6 +93,15 @@ def test_every_file_compiles(dtype, card):
         assert (status, remarks) == (0, []), f"{file}.cu for {architecture}"
 
 
+@pytest.mark.parametrize("file", sorted(KERNELS.glob("*.cu*")), ids=lambda file: file.name)
+def test_only_comments_have_signs_beyond_ascii(file):
+    """CuPy writes a source in the locale's encoding, which may know none; they are left out."""
+    code = [line.partition("//")[0] for line in file.read_text(encoding="utf-8").split("\n")]
+    assert "".join(code).isascii()
+    if file.suffix == ".cu":
+        assert gpu.device().source(file.stem).isascii()
+
+
 def test_a_mistake_is_seen():
     """The check is not of a compiler that says yes to everything."""
     source = gpu.device().source
