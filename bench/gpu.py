@@ -2,17 +2,20 @@
 
     python -m bench.gpu [--models vae] [--batch-sizes 256,16384] [--json FILE] ...
 
-alternates minae (its step as one CUDA graph, and launched kernel by kernel) with PyTorch's eager
-mode, fused Adam, CUDA graphs and torch.compile, after a check that all compute the same loss. Times
-are those of CUDA events; the floor of a step is the larger of its products at the measured rate of
-a large product and its bytes at the measured bandwidth of a copy.
+has three parts. `products` times the matrix products of these models by own kernels and by cuBLAS
+(gpu_products.py). `m6` trains M6 for its 20 000 steps. `steps` alternates minae (its step as one
+CUDA graph, and launched kernel by kernel) with PyTorch's eager mode, fused Adam, CUDA graphs and
+torch.compile, after a check that all compute the same loss. Times are those of CUDA events; the
+floor of a step is the larger of its products at the measured rate of a large product and its bytes
+at the measured bandwidth of a copy.
 """
 
 import argparse
 import importlib
 import json
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -20,18 +23,21 @@ from typing import Any
 
 import numpy as np
 
+from bench import gpu_products
 from bench.contest import TOLERANCE, first_loss
 from bench.floor import products
-from bench.models import Entry, choose, mnist, training
+from bench.models import MODELS, Entry, choose, mnist, training
 from bench.recording import record_step
 from minae.backends import get_backend
 from minae.backends.spec import Backend
 from minae.errors import MinaeError
+from minae.recipes import Recipe
 
 BATCH_SIZES = (256, 16384)
 OURS = ("minae graph", "minae eager")
 COPIED = 2**30  # bytes
 SIDE = 8192  # of the large product
+PARTS = ("products", "m6", "steps")
 M6_STEPS = 20_000
 DEVICE = "cuda"  # of PyTorch
 
@@ -79,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--models", metavar="A,B", help="which models (default: all)")
     p.add_argument("--batch-sizes", type=_sizes, default=BATCH_SIZES, metavar="N,N")
+    p.add_argument("--parts", type=_parts, default=PARTS, metavar="A,B", help="(default: all)")
     p.add_argument("--rounds", type=_whole, default=7, metavar="N", help="turns of each")
     p.add_argument("--steps", type=_whole, default=200, metavar="N", help="steps of a turn")
     p.add_argument("--rivals", metavar="A,B", help="of eager, fused, graph, compile (default: all)")
@@ -98,26 +105,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def contest(options: argparse.Namespace) -> list[Row]:
-    """All models at all batch sizes: prints a table, and writes the rows if asked."""
-    entries = choose(options.models)
+    """All parts asked for: prints a table of each, and writes the rows, if asked, as they come."""
+    rows: list[Row] = []
     ops = get_backend("cupy")
-    rivals = _rivals(options.rivals)
-    card = ops.device_name()
+    for row in _measured(ops, choose(options.models), options):
+        rows.append({"card": ops.device_name(), **row})
+        if options.json:
+            options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return rows
+
+
+def _measured(ops: Backend, entries: list[Entry], options: argparse.Namespace) -> Iterator[Row]:
+    rivals = _rivals(options.rivals) if "steps" in options.parts else []
+    if "products" in options.parts:
+        yield from gpu_products.measure(
+            entries, options.batch_sizes, options.rounds, options.steps, milliseconds
+        )
+    if "m6" in options.parts:
+        yield train_m6(ops, MODELS["deep"].make())
+    if "steps" in options.parts:
+        yield from compare_steps(ops, entries, rivals, options)
+
+
+def train_m6(ops: Backend, recipe: Recipe) -> Row:
+    """M6's steps after the first three, shuffles and the wait at the end included."""
+    recipe.model.bind(ops, np.float32, recipe.seed)
+    run = training(recipe, *mnist(recipe.batch_size), recipe.batch_size)
+    for _ in range(3):
+        run.step()  # compiles and records
+    run.loss()
+    begin = time.perf_counter()
+    for _ in range(M6_STEPS):
+        run.step()
+    loss = run.loss()
+    seconds = time.perf_counter() - begin
+    print(f"\nM6: {M6_STEPS:,} steps in {seconds:.2f} s, loss {loss:.6g}", flush=True)
+    return {"training": "M6", "steps": M6_STEPS, "seconds": seconds, "loss": loss}
+
+
+def compare_steps(
+    ops: Backend, entries: list[Entry], rivals: list[str], options: argparse.Namespace
+) -> Iterator[Row]:
+    """All models at all batch sizes."""
     roofline = measure_roofline()
     print(
-        f"{card}: {roofline.bandwidth / 1e9:,.0f} GB/s copied, {roofline.rate / 1e12:.1f} Tflop/s"
+        f"\n{ops.device_name()}: {roofline.bandwidth / 1e9:,.0f} GB/s copied, "
+        f"{roofline.rate / 1e12:.1f} Tflop/s"
     )
     print(
         "\n| model | batch | minae ms | eager ms | rival | its ms | ratio | to eager | floor ms |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    rows: list[Row] = []
     for entry in entries:
         for batch_size in options.batch_sizes:
-            rows += measure(ops, entry, batch_size, rivals, options, card, roofline)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
-    return rows
+            yield from measure(ops, entry, batch_size, rivals, options, roofline)
 
 
 def measure(
@@ -126,7 +167,6 @@ def measure(
     batch_size: int,
     rivals: list[str],
     options: argparse.Namespace,
-    card: str,
     roofline: Roofline,
 ) -> list[Row]:
     """A row for each rival, the fastest first; the line of the fastest is printed."""
@@ -138,14 +178,13 @@ def measure(
             one.milliseconds(one.step, 3)  # after the others' memory has been through the cache
             turns[one.name].append(one.milliseconds(one.step, options.steps))
     ms = {name: median(times) for name, times in turns.items()}
-    calls = record_step(entry.make(), get_backend("numpy"), batch_size)
+    calls = record_step(entry.make(), get_backend("numpy"), batch_size, dry=True)
     flops = sum(product.flops for call in calls for product in products(call))
     floor = roofline.floor_ms(flops, sum(call.nbytes for call in calls))
     ours = ms[OURS[0]]
     ranked = sorted((name for name in ms if name not in OURS), key=ms.__getitem__)
     rows = [
         {
-            "card": card,
             "model": entry.label,
             "system": entry.system,
             "batch_size": batch_size,
@@ -171,8 +210,6 @@ def measure(
         f"| {floor:.4f} |",
         flush=True,
     )
-    if entry.system == "M6" and batch_size == 256:
-        print(f"  {M6_STEPS:,} steps take {M6_STEPS * ours / 1e3:.2f} s")
     return rows
 
 
@@ -207,8 +244,7 @@ def contenders(
         )
         everyone.append(Contender(name, theirs.step, rivals_cuda.milliseconds))
     for one in everyone:
-        for _ in range(3):
-            one.step()
+        one.milliseconds(one.step, 3)  # and waits for them, whatever stream they are on
     return everyone
 
 
@@ -274,6 +310,13 @@ def _whole(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    odd = [part for part in text.split(",") if part not in PARTS]
+    if odd:
+        raise argparse.ArgumentTypeError(f"{odd[0]!r} is none of {', '.join(PARTS)}")
+    return tuple(text.split(","))
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -48,11 +48,18 @@ class Call:
         return total
 
 
-class Recorder:
-    """Passes every operation on to a backend, and keeps a list of the calls."""
+# Operations that a step cannot be recorded without
+MAKING = ("empty", "zeros", "asarray", "to_numpy", "device_name", "record", "sparse_pays")
 
-    def __init__(self, ops: Backend) -> None:
-        self.ops = ops
+
+class Recorder:
+    """Passes every operation on to a backend, and keeps a list of the calls.
+
+    Dry, it passes on only those that make arrays, and nothing is computed: shapes alone count.
+    """
+
+    def __init__(self, ops: Backend, *, dry: bool = False) -> None:
+        self.ops, self.dry = ops, dry
         self.calls: list[Call] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -66,17 +73,20 @@ class Recorder:
             bound = signature.bind(*arguments, **named)
             bound.apply_defaults()
             self.calls.append(Call(name, bound.arguments))
+            if self.dry and name not in MAKING:
+                return None
             return function(*arguments, **named)
 
         return record
 
 
-def record_step(recipe: Recipe, ops: Backend, batch_size: int) -> list[Call]:
+def record_step(recipe: Recipe, ops: Backend, batch_size: int, *, dry: bool = False) -> list[Call]:
     """The calls of one training step, the first one in an epoch left out."""
-    recorder = Recorder(ops)
-    recipe.model.bind(recorder, np.float32, recipe.seed)
-    run = training(recipe, *blank(2 * batch_size), batch_size)
-    run.step()
-    recorder.calls.clear()
-    run.step()
+    recorder = Recorder(ops, dry=dry)
+    with np.errstate(over="ignore", invalid="ignore"):  # dry, arrays hold what they happen to
+        recipe.model.bind(recorder, np.float32, recipe.seed)
+        run = training(recipe, *blank(2 * batch_size), batch_size)
+        run.step()
+        recorder.calls.clear()
+        run.step()
     return recorder.calls

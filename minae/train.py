@@ -19,6 +19,7 @@ import numpy as np
 from minae import checkpoint, command, detection, ledger, recipes, studies
 from minae.architecture import describe
 from minae.backends import PACKAGES, get_backend
+from minae.backends.spec import Backend
 from minae.checkpoint import Checkpoint, Counts
 from minae.datasets import AnomalySet, Dataset, ImageSet, download
 from minae.errors import MinaeError
@@ -58,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--list", action="store_true", help="list the recipes and stop")
     p.add_argument("--backend", choices=("auto", *sorted(PACKAGES)), help="(default: auto)")
     p.add_argument("--dtype", choices=("float32", "float64"), help="(default: float32)")
+    p.add_argument(
+        "--tf32", action="store_true", help="cupy: round the factors of matrix products to TF32"
+    )
     length = p.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=command.whole(1), metavar="N", help="passes over the data")
     length.add_argument(
@@ -132,6 +136,7 @@ def train(options: argparse.Namespace) -> None:
         options = _as_begun(options, config["options"])
     known = recipes.options(options.recipe)
     ops = get_backend(options.backend)
+    _allow_tf32(ops, options)
     data = _load(options)
     given = {name: getattr(options, name) for name in ("latent", "faithful", "samples", "factor")}
     wanted = {name: value for name, value in given.items() if value}
@@ -161,7 +166,8 @@ def train(options: argparse.Namespace) -> None:
                 if not options.quiet:
                     print(
                         f"{options.recipe}: {model.parameters.count:,} parameters, {data.name}, "
-                        f"{ops.name} {options.dtype} on {ops.device_name()}, "
+                        f"{ops.name} {options.dtype}{' with TF32' * options.tf32} "
+                        f"on {ops.device_name()}, "
                         f"threads: {threads.count}"
                         + (f", from step {begun.counts.step:,}" if begun else "")
                     )
@@ -192,6 +198,13 @@ def train(options: argparse.Namespace) -> None:
             print(f"{detection.table(summary['anomalies'])}\n")
         print(f"{steps:,} steps in {seconds:.1f} s ({rate:,.0f} samples/s)")
         print(f"pictures, figures and model: {folder}")
+
+
+def _allow_tf32(ops: Backend, options: argparse.Namespace) -> None:
+    """What --tf32 asks for, and nothing without it. Raises MinaeError where it means nothing."""
+    if options.tf32 and options.dtype != "float32":
+        raise MinaeError(f"--tf32 is for --dtype float32, found {options.dtype}")
+    ops.set_tf32(options.tf32)
 
 
 def _comparisons(model: Model, data: Dataset) -> dict[str, Any]:
@@ -308,6 +321,7 @@ def _summary(
         "recipe": options.recipe,
         "backend": model.ops.name,
         "dtype": options.dtype,
+        "tf32": options.tf32,
         "seed": recipe.seed,
         "data": data.name,
         "device": model.ops.device_name(),

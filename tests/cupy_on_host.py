@@ -16,10 +16,11 @@ import subprocess
 import tempfile
 import time
 import types
+import weakref
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +28,7 @@ HEADER = Path(__file__).with_name("cuda_on_host.h")
 COMPILER = shutil.which("g++")
 BUILDS = Path(tempfile.gettempdir()) / f"minae-cuda-on-host-{os.getuid()}"
 MARGIN = 64  # bytes on either side of an allocation, full of NaN
+ALIGNED = 512  # bytes, as CuPy's pool does
 
 KERNEL = re.compile(r"CUDA_KERNEL void\s+(?:__launch_bounds__\(\d+\)\s*)?(\w+)\(([^)]*)\)")
 SCALARS = {"int": "i4", "unsigned int": "u4", "long long": "i8", "double": "f8", "float": "f4"}
@@ -41,6 +43,9 @@ class State:
     backwards = False  # threads and blocks in reverse order
     launches = allocations = synchronizations = 0
     memory = 2**40  # bytes there are
+    capability = "90"
+    living: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()  # allocations
+    capturable: ClassVar[set[int]] = set()  # addresses of streams that are not the default one
 
 
 # ------------------------------------------------------------ memory
@@ -57,8 +62,9 @@ class _Memory:
             raise OutOfMemoryError(f"out of memory allocating {nbytes} bytes")
         State.allocations += 1
         self.nbytes = nbytes
-        self.bytes = np.full(nbytes + 2 * MARGIN + 64, 0xFF, np.uint8)
-        self.begin = MARGIN - self.bytes.ctypes.data % 64
+        self.bytes = np.full(nbytes + 2 * MARGIN + ALIGNED, 0xFF, np.uint8)
+        self.begin = -(self.bytes.ctypes.data + MARGIN) % ALIGNED
+        State.living.add(self)
 
     def check(self) -> None:
         before, after = np.split(
@@ -164,6 +170,10 @@ def asnumpy(x: ndarray) -> Any:
 class Stream:
     def __init__(self, non_blocking: bool = False) -> None:
         self.non_blocking = non_blocking
+        if non_blocking:
+            State.capturable.add(self.ptr)
+
+    ptr = property(id)
 
     def __enter__(self) -> "Stream":
         State.streams += (self,)
@@ -300,7 +310,8 @@ def module() -> types.ModuleType:
         Stream=Stream,
         Event=Event,
         get_elapsed_time=lambda a, b: 1e3 * (b.seconds - a.seconds),
-        Device=lambda: types.SimpleNamespace(id=0),
+        Device=lambda: types.SimpleNamespace(id=0, compute_capability=State.capability),
+        cublas=types.SimpleNamespace(),  # asked for it, CuPy loads the library
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         nvrtc=types.SimpleNamespace(getVersion=lambda: (12, 9)),
         runtime=types.SimpleNamespace(

@@ -2,7 +2,8 @@
 
 `backend()` is the backend itself, whose arrays are the device's. `OnHost` puts it in the place of
 a CPU backend: its operations take NumPy arrays, bring their memory to the device as it is, margins
-and strides included, and back. MINAE_EMULATE=1 asks for the processor where a GPU is.
+and strides included, and back. MINAE_EMULATE=1 asks for the processor where a GPU is;
+MINAE_WITHOUT_POOL=1 makes each array on the GPU an allocation of its own, for compute-sanitizer.
 """
 
 import importlib
@@ -10,9 +11,10 @@ import os
 import sys
 from collections.abc import Callable
 from functools import cache, wraps
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import cublas_on_host
 import cupy_on_host
 import numpy as np
 import pytest
@@ -44,13 +46,19 @@ def backend() -> ModuleType:
         there = sys.modules.get("cupy", ...)
         sys.modules["cupy"] = cupy_on_host.module()
         try:
-            return importlib.import_module("minae.backends.gpu_cupy")
+            found = importlib.import_module("minae.backends.gpu_cupy")
+            by_name = SimpleNamespace(CDLL=cublas_on_host.library)
+            importlib.import_module("minae.backends.gpu_cupy.device").ctypes = by_name
+            return found
         finally:
             if there is ...:
                 del sys.modules["cupy"]
             else:
                 sys.modules["cupy"] = there  # type: ignore[assignment]
-    return importlib.import_module("minae.backends.gpu_cupy")
+    found = importlib.import_module("minae.backends.gpu_cupy")
+    if os.environ.get("MINAE_WITHOUT_POOL"):
+        importlib.import_module("cupy").cuda.set_allocator(None)
+    return found
 
 
 def get_backend(name: str) -> Any:

@@ -9,9 +9,11 @@ import pytest
 
 import minae
 from bench import gpu as bench_gpu
-from bench import rivals_cuda
+from bench import gpu_products, rivals_cuda
+from bench.floor import products_of
 from bench.gpu import Roofline
 from bench.models import MODELS
+from bench.recording import record_step
 
 without_compiler = pytest.mark.skipif(gpu.problem() is not None, reason=str(gpu.problem()))
 
@@ -32,6 +34,7 @@ def test_without_a_gpu_it_says_so(capsys):
         ["--rounds", "0"],
         ["--steps", "-1"],
         ["--speed"],
+        ["--parts", "steps,lunch"],
     ],
 )
 def test_refused_arguments(arguments):
@@ -56,7 +59,8 @@ def on_processors(monkeypatch):
     monkeypatch.setattr(rivals_cuda.torch.cuda, "is_available", lambda: True)
 
 
-QUICK = ["--batch-sizes", "4", "--rounds", "2", "--steps", "1", "--rivals", "eager,fused"]
+QUICK = ["--parts", "steps", "--batch-sizes", "4", "--rounds", "2", "--steps", "1"]
+QUICK += ["--rivals", "eager,fused"]
 
 
 @without_compiler
@@ -96,6 +100,64 @@ def test_another_loss_stops_the_run(on_processors, monkeypatch, capsys):
     monkeypatch.setattr(bench_gpu, "first_loss", wrong)
     assert bench_gpu.main(["--models", "tanh", *QUICK]) == 2
     assert "nothing was timed" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------ products
+@pytest.mark.parametrize("label", MODELS)
+def test_a_dry_step_asks_for_the_same_products(label):
+    """Nothing is computed, and the shapes are those of a step that is."""
+    recorded = [
+        [
+            (call.name, {name: a.shape for name, a in call.arrays().items()})
+            for call in record_step(MODELS[label].make(), minae.get_backend("numpy"), 4, dry=dry)
+        ]
+        for dry in (True, False)
+    ]
+    assert recorded[0] == recorded[1]
+
+
+@without_compiler
+def test_products_are_timed_in_each_way(on_processors, tmp_path, capsys):
+    file = tmp_path / "gpu.json"
+    few = ["--models", "tanh", "--batch-sizes", "4", "--rounds", "1", "--steps", "1"]
+    assert bench_gpu.main([*few, "--parts", "products", "--json", str(file)]) == 0
+    rows = json.loads(file.read_text())
+    wanted = {(p.M, p.Q, p.R) for p in products_of(MODELS["tanh"].make(), 4)}
+    assert {(row["M"], row["Q"], row["R"]) for row in rows} == wanted
+    for row in rows:
+        assert row["card"] == gpu.backend().device_name()
+        assert row["models"] == ["tanh 4"]
+        for times in (row["ms"], row["graph_ms"]):
+            assert times.keys() == {"own", "cublas", "tf32"} and min(times.values()) > 0
+    assert "\nCUBLAS_FROM = {'nn': " in capsys.readouterr().out
+
+
+def timed(kind, multiplications, own, cublas):
+    ms = {"own": own, "cublas": cublas}
+    return {"product": kind, "multiplications": multiplications, "graph_ms": ms}
+
+
+def test_the_rule_is_that_of_the_measurement():
+    """From where on cuBLAS is ahead for good; not at all where it loses at the largest product."""
+    rows = [
+        *(timed("nn", 10, 1, 2), timed("nn", 20, 2, 1), timed("nn", 30, 1, 2)),
+        *(timed("nn", 50, 2, 1), timed("nn", 40, 2, 1)),
+        *(timed("nt", 10, 2, 1), timed("nt", 20, 2, 1)),
+        *(timed("tn", 10, 2, 1), timed("tn", 20, 1, 1)),
+    ]
+    found = gpu_products.rule(rows)
+    assert found == {"nn": 40, "nt": 10, "tn": float("inf"), "tt": float("inf")}
+
+
+@without_compiler
+def test_m6_is_trained_to_the_last_step(monkeypatch, capsys):
+    monkeypatch.setattr(bench_gpu, "M6_STEPS", 4)
+    recipe = MODELS["tanh"].make()
+    recipe.batch_size = 4
+    row = bench_gpu.train_m6(gpu.backend(), recipe)
+    assert row["steps"] == 4 and row["seconds"] > 0 and 0 < row["loss"] < 100
+    assert recipe.optimizer.steps_done == 7
+    assert "M6: 4 steps in" in capsys.readouterr().out
 
 
 def test_pytorch_trains_as_in_the_contest_of_processors():

@@ -208,7 +208,6 @@ def test_what_cannot_be_recorded_is_refused(ops):
 
 # ------------------------------------------------------------ whole steps
 STEPS = 20
-LARGE = 1_000_000
 
 
 def small():
@@ -257,9 +256,6 @@ def test_twenty_steps_as_on_numba():
 def test_recipe_as_on_numba(name):
     """The first steps of every recipe, eager and replayed. On a processor in small batches."""
     batch_size, steps = (256, STEPS) if gpu.has_gpu() else (4, 3)
-    size = recipes.make(name).model.bind("numpy").parameters.count
-    if size > LARGE and not gpu.has_gpu():
-        pytest.skip(f"{size:,} weights are too many for a processor in place of a GPU")
     runs = []
     for backend in ("numba", "cupy"):
         recipe = recipes.make(name)
@@ -376,8 +372,6 @@ def test_a_bound_model_encodes_and_decodes():
 @pytest.mark.parametrize("name", recipes.image_recipes())
 def test_figures_as_on_numba(name):
     (images, labels), model = mnist(6), recipes.make(name).model
-    if model.bind("numpy").parameters.count > LARGE and not gpu.has_gpu():
-        pytest.skip("too many weights for a processor in place of a GPU")
     on_numba = model.bind("numba", "float32", 1)
     check_figures(bound(name), on_numba, images, *labels_for(model, labels))
 

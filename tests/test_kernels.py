@@ -65,6 +65,7 @@ def compiled(file, dtype, architecture):
     assert library.nvrtcCreateProgram(ctypes.byref(program), source, None, 0, None, None) == 0
     try:
         options = [*gpu.device().options(dtype), f"--gpu-architecture={architecture}"]
+        options += ["-ftz=true", "--device-as-default-execution-space"]  # CuPy's own
         options.append("--diag-suppress=177")  # a file need not use all that common.cuh offers
         given = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         status = library.nvrtcCompileProgram(program, len(options), given)
@@ -90,6 +91,15 @@ def test_every_file_compiles(dtype, card):
     for file, (status, log, _) in zip(FILES, results, strict=True):
         remarks = [line for line in log.splitlines() if "deprecated" not in line and line.strip()]
         assert (status, remarks) == (0, []), f"{file}.cu for {architecture}"
+
+
+@pytest.mark.parametrize("file", sorted(KERNELS.glob("*.cu*")), ids=lambda file: file.name)
+def test_only_comments_have_signs_beyond_ascii(file):
+    """CuPy writes a source in the locale's encoding, which may know none; they are left out."""
+    code = [line.partition("//")[0] for line in file.read_text(encoding="utf-8").split("\n")]
+    assert "".join(code).isascii()
+    if file.suffix == ".cu":
+        assert gpu.device().source(file.stem).isascii()
 
 
 def test_a_mistake_is_seen():
@@ -123,7 +133,7 @@ def test_every_file_of_the_column_has_its_kernels():
         name: {file.stem for file in (KERNELS.parent.parent / name).glob("*.py")}
         for name in ("cpu_numpy", "gpu_cupy")
     }
-    assert columns["gpu_cupy"] - columns["cpu_numpy"] == {"device"}
+    assert columns["gpu_cupy"] - columns["cpu_numpy"] == {"blas", "device"}
     assert columns["cpu_numpy"] <= columns["gpu_cupy"]
     assert {*FILES} - columns["gpu_cupy"] == {"sums"}
-    assert columns["gpu_cupy"] - {*FILES} == {"__init__", "device"}
+    assert columns["gpu_cupy"] - {*FILES} == {"__init__", "blas", "device"}

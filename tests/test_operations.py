@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from operations import CASES, cases_of_layers, cases_of_training
 from threadpoolctl import threadpool_info
 
+import minae
 from minae.backends.spec import ACTIVATIONS, OPERATIONS
 from reference.philox import KNOWN_ANSWERS, philox4x32
 
@@ -372,12 +373,20 @@ def check_record(ops):
         assert ops.to_numpy(total)[0] == done
 
 
+def check_set_tf32(ops):
+    """A processor has none, and says so where it is asked for."""
+    ops.set_tf32(False)
+    with pytest.raises(minae.MinaeError, match="--tf32 is for the cupy backend"):
+        ops.set_tf32(True)
+
+
 RETURNING = {
     "empty": check_empty,
     "zeros": check_zeros,
     "asarray": check_asarray,
     "to_numpy": check_to_numpy,
     "set_threads": check_set_threads,
+    "set_tf32": check_set_tf32,
     "device_name": check_device_name,
     "record": check_record,
     "sparse_pays": check_sparse_pays,

@@ -58,6 +58,13 @@ class Backend(Protocol):
     def set_threads(self, threads: int) -> None:
         """Bound the threads that kernels and BLAS use from now on (CPU backends)."""
 
+    def set_tf32(self, allowed: bool) -> None:
+        """Whether matrix products (not convolutions) of float32 may round their factors to TF32, 10
+        bits after the point, from now on. Not unless it is asked for; a step that was recorded
+        before stays as it is. Raises MinaeError where the device has no TF32: on a processor, and
+        on a GPU below sm_80.
+        """
+
     def device_name(self) -> str:
         """What the arrays live on, in words: the processor or card."""
 

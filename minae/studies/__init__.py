@@ -74,7 +74,7 @@ def summary(name: str) -> str:
 def run(options: argparse.Namespace) -> None:
     """Run the study that the options of `python -m minae.train` name and write its folder."""
     others = ("steps", "batch_size", "lr", "latent", "faithful", "samples", "factor", "resume")
-    for option in others:
+    for option in (*others, "tf32"):
         if getattr(options, option):
             raise MinaeError(
                 f"{options.recipe} trains several models and has no option "

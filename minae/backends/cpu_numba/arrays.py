@@ -8,6 +8,7 @@ from minae.backends.cpu_numpy.arrays import (
     device_name,
     empty,
     record,
+    set_tf32,
     to_numpy,
     zeros,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "device_name",
     "empty",
     "record",
+    "set_tf32",
     "set_threads",
     "to_numpy",
     "zeros",

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from minae.backends.scratch import Scratch
 from minae.backends.spec import Array
+from minae.errors import MinaeError
 
 _LINE = 64  # bytes
 _BLOCK = 32768  # elements that stay in the cache and outweigh a call
@@ -65,6 +66,12 @@ def add(a: Array, b: Array, *, out: Array) -> None:
 def set_threads(threads: int) -> None:
     """Bound BLAS's threads, the only ones there are; see spec."""
     _limits[:] = [threadpool_limits(limits=threads, user_api="blas")]
+
+
+def set_tf32(allowed: bool) -> None:
+    """Nothing, or MinaeError where it is allowed; see spec."""
+    if allowed:
+        raise MinaeError("--tf32 is for the cupy backend: a processor multiplies in full float32")
 
 
 def device_name() -> str:

@@ -22,6 +22,7 @@ from minae.backends.gpu_cupy.batch_norm import (
     batch_norm_forward,
     batch_norm_inference,
 )
+from minae.backends.gpu_cupy.blas import set_tf32
 from minae.backends.gpu_cupy.class_bias import class_bias_backward, class_bias_forward
 from minae.backends.gpu_cupy.clip import clip_by_norm
 from minae.backends.gpu_cupy.contractive import contractive_penalty
@@ -116,6 +117,7 @@ __all__ = [
     "reparameterize_backward",
     "reparameterize_forward",
     "rmsprop",
+    "set_tf32",
     "set_threads",
     "sgd",
     "softmax_cross_entropy",

@@ -1,15 +1,24 @@
-"""Matrix products by an own kernel of true float32, which a CUDA graph can hold.
+"""Matrix products: by an own kernel of true float32, or by cuBLAS where the rule below says so.
 
-CuPy refuses its cuBLAS while a graph is captured. Plain form: `cpu_numpy/dense.py`. A tile of the
-result is made by one block (`kernels/product.cuh`); where tiles are few and sums long, as in the
-weights' gradients of a small layer, the terms are split over blocks and the parts added in order.
+A CUDA graph can hold both. Plain form: `cpu_numpy/dense.py`. The own kernel makes a tile of the
+result in one block (`kernels/product.cuh`); where tiles are few and sums long, as in the weights'
+gradients of a small layer, the terms are split over blocks and the parts added in order.
 """
 
+from math import inf
+
+from minae.backends.gpu_cupy import blas
 from minae.backends.gpu_cupy.arrays import contiguous, scratch, split, sum_splits
 from minae.backends.gpu_cupy.device import launch
 from minae.backends.spec import Array
 
 SPLITS = 32
+
+# Multiplications M·Q·R from which on cuBLAS makes a product, by which of a and b are transposed
+# (n: as it is, t: transposed). To be filled in from `python -m bench.gpu --products`, which prints
+# this line; nothing has been measured yet, and own kernels are those that can be checked without a
+# GPU.
+CUBLAS_FROM = {"nn": inf, "nt": inf, "tn": inf, "tt": inf}
 
 
 def matmul(
@@ -21,6 +30,19 @@ def matmul(
     transpose_b: bool = False,
 ) -> None:
     """out = op(a) @ op(b); see spec."""
+    M, R = out.shape
+    Q = a.shape[0] if transpose_a else a.shape[1]
+    kind = f"{'nt'[transpose_a]}{'nt'[transpose_b]}"
+    if (blas.tf32 and out.dtype == "float32") or CUBLAS_FROM[kind] <= M * Q * R:
+        blas.matmul(a, b, out=out, transpose_a=transpose_a, transpose_b=transpose_b)
+    else:
+        tiled_matmul(a, b, out=out, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+def tiled_matmul(
+    a: Array, b: Array, *, out: Array, transpose_a: bool = False, transpose_b: bool = False
+) -> None:
+    """out = op(a) @ op(b) by the own kernel."""
     M, R = out.shape
     Q = a.shape[0] if transpose_a else a.shape[1]
     height, width = tile(M, R)

@@ -5,6 +5,8 @@ device but `to_host`. Kernels are the functions of `kernels/*.cu`, compiled by N
 use, once for each dtype, and kept on disk by CuPy. All memory comes from CuPy's pool.
 """
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -16,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from minae.backends.spec import Array
-from minae.errors import MinaeError
+from minae.errors import MinaeError, first_sentence
 
 KERNELS = Path(__file__).with_name("kernels")
 THREADS = 256  # of a block, as in kernels/common.cuh
-MOST = 2**31 - 2**10  # elements of an array, which kernels count in 32 bits
+# Elements of an array: kernels count them in 32 bits, up to a grid of 512 blocks beyond the last
+MOST = 2**31 - 2**18
 C_TYPES = {
     "float32": "float",
     "float64": "double",
@@ -68,6 +71,30 @@ def is_array(x: Any) -> bool:
 def synchronize() -> None:
     """Wait for all that was queued."""
     _stream.synchronize()
+
+
+def stream() -> int:
+    """The address of the stream that all is queued on."""
+    return int(_stream.ptr)
+
+
+def compute_capability() -> int:
+    """That of the card, 90 for sm_90."""
+    return int(cupy.cuda.Device().compute_capability)
+
+
+@cache
+def cublas() -> Any:
+    """The C library cuBLAS, that which CuPy loads. Raises MinaeError if there is none."""
+    major = cupy.cuda.runtime.runtimeGetVersion() // 1000
+    name = f"cublas64_{major}.dll" if sys.platform == "win32" else f"libcublas.so.{major}"
+    try:
+        cupy.cuda.cublas  # noqa: B018  asked for it, CuPy searches for the library and loads it
+        return ctypes.CDLL(name)
+    except (ImportError, OSError) as error:
+        raise MinaeError(
+            f"cuBLAS is missing ({first_sentence(error)}): pip install 'minae[cuda{major}]'"
+        ) from error
 
 
 def milliseconds(step: Callable[[], object], steps: int) -> float:
@@ -133,12 +160,15 @@ def for_each(n: int) -> int:
 
 
 def source(file: str) -> str:
-    """Text of kernels/<file>.cu with its includes put in place, as the compilers get it."""
+    """Text of kernels/<file>.cu with its includes put in place, as the compilers get it.
+
+    In ASCII, without the signs in comments: CuPy writes it to a file in the locale's encoding.
+    """
     text = (KERNELS / f"{file}.cu").read_text(encoding="utf-8")
     for header in KERNELS.glob("*.cuh"):
         include = f'#include "{header.name}"\n'
         text = text.replace(include, header.read_text(encoding="utf-8"))
-    return text
+    return text.encode("ascii", "ignore").decode()
 
 
 def options(dtype: npt.DTypeLike) -> tuple[str, ...]:

@@ -1,0 +1,183 @@
+"""All that is to be done first on a machine with a GPU, in one call of ten minutes at most.
+
+    python -m bench.gpu_check [--out gpu-check] [--minutes 9]
+
+runs one after another, most telling first: products by own kernels and by cuBLAS, M6's 20 000
+steps, training steps against numba's and replayed against eager ones, the suite of operations,
+bench.gpu against PyTorch, and the suite under compute-sanitizer's memcheck and racecheck. Each
+writes its output to a file of the folder while it runs; what fails or runs out of time does not
+stop the rest.
+`summary.json` says how each ended. Exit code 0 if all passed, 1 if not, 2 without a usable GPU.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from minae.backends import get_backend
+from minae.errors import MinaeError
+
+ROOT = Path(__file__).parents[1]
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+GPU = (sys.executable, "-m", "bench.gpu", "--rounds", "3", "--steps", "100")
+TRAINED = "as_on_numba or replaying or restored or twenty_steps"
+# kernels whose threads share memory
+SHARED = "matmul or conv2d or bce or mse or softmax or batch_norm or contractive or importance"
+SANITIZER = ("compute-sanitizer", "--target-processes", "all", "--error-exitcode", "9")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command, its share of the minutes, and what it needs in the environment."""
+
+    name: str
+    command: tuple[str, ...]
+    share: float
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended: passed, failed, ran out of time, or was left out, and why."""
+
+    name: str
+    result: str
+    seconds: float
+    last_line: str
+
+
+def stages(folder: Path) -> list[Stage]:
+    """All of them, in order."""
+    # without CuPy's pool each array is an allocation of its own, whose end the sanitizer knows
+    apart = {"MINAE_WITHOUT_POOL": "1"}
+    return [
+        Stage(
+            "products",
+            (*GPU, "--parts", "products,m6", "--json", str(folder / "products.json")),
+            0.15,
+        ),
+        Stage("trajectories", (*PYTEST, "-n", "4", "tests/test_gpu.py", "-k", TRAINED), 0.2),
+        Stage(
+            "suite",
+            (*PYTEST, "-n", "4", "tests", "-k", f"(cupy or gpu or cublas) and not ({TRAINED})"),
+            0.25,
+        ),
+        Stage(
+            "steps",
+            (
+                *GPU,
+                *("--parts", "steps", "--rivals", "eager,fused,graph"),
+                *("--json", str(folder / "steps.json")),
+            ),
+            0.25,
+        ),
+        Stage(
+            "memcheck",
+            (
+                *SANITIZER,
+                *("--tool", "memcheck"),
+                *PYTEST,
+                *("-n", "0", "tests/test_operations.py", "tests/test_gpu.py"),
+                *("-k", "cupy or replaying"),
+            ),
+            0.2,
+            apart,
+        ),
+        Stage(
+            "racecheck",
+            (
+                *SANITIZER,
+                *("--tool", "racecheck"),
+                *PYTEST,
+                *("-n", "0", "tests/test_operations.py", "-k", f"cupy and ({SHARED})"),
+            ),
+            0.2,
+            apart,
+        ),
+    ]
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="python -m bench.gpu_check",
+        description="Test and time minae on this machine's GPU.",
+        allow_abbrev=False,
+    )
+    p.add_argument("--out", type=Path, default=Path("gpu-check"), metavar="DIR")
+    p.add_argument("--minutes", type=float, default=9.0, metavar="N", help="for all together")
+    return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        card = get_backend("cupy").device_name()
+        options.out.mkdir(parents=True, exist_ok=True)
+    except (MinaeError, OSError) as error:
+        print(f"minae: {error}", file=sys.stderr)
+        return 2
+    print(card, flush=True)
+    outcomes = run(stages(options.out.resolve()), options.out, 60 * options.minutes)
+    summary = {"card": card, "stages": [asdict(outcome) for outcome in outcomes]}
+    (options.out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    return 0 if all(outcome.result == "passed" for outcome in outcomes) else 1
+
+
+def run(wanted: Sequence[Stage], folder: Path, seconds: float) -> list[Outcome]:
+    """Each stage in turn; none longer than its share of the seconds, nor than what is left."""
+    end, outcomes = time.monotonic() + seconds, []
+    for stage in wanted:
+        limit = min(stage.share * seconds, end - time.monotonic())
+        outcomes.append(run_one(stage, folder / f"{stage.name}.txt", limit))
+        last = outcomes[-1]
+        print(f"{last.name}: {last.result}, {last.seconds:.0f} s: {last.last_line}", flush=True)
+    return outcomes
+
+
+def run_one(stage: Stage, file: Path, limit: float) -> Outcome:
+    """The command's outcome; its output goes to `file`."""
+    if limit <= 0:
+        return Outcome(stage.name, "left out", 0.0, "no time was left")
+    program = _program(stage.command[0])
+    if program is None:
+        return Outcome(stage.name, "left out", 0.0, f"{stage.command[0]} is not installed")
+    begin = time.monotonic()
+    with file.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [program, *stage.command[1:]],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **stage.environment},
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(limit)
+            result = "passed" if code == 0 else f"failed ({code})"
+        except subprocess.TimeoutExpired:
+            result = "ran out of time"
+        finally:
+            if process.poll() is None:  # also after Ctrl-C, which its own session does not hear
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    last_line = next((line for line in reversed(lines) if line.strip()), "")
+    return Outcome(stage.name, result, time.monotonic() - begin, last_line)
+
+
+def _program(name: str) -> str | None:
+    """Its path; the sanitizer stands in CUDA's own folder too."""
+    return shutil.which(name) or shutil.which(name, path="/usr/local/cuda/bin")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
