@@ -27,6 +27,8 @@ from minae.errors import MinaeError
 
 ROOT = Path(__file__).parents[1]
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+WORKERS = ("-n", str(min(8, os.cpu_count() or 1)))
+ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # in each worker
 GPU = (sys.executable, "-m", "bench.gpu", "--rounds", "3", "--steps", "100")
 TRAINED = "as_on_numba or replaying or restored or twenty_steps"
 # kernels whose threads share memory
@@ -57,18 +59,24 @@ class Outcome:
 def stages(folder: Path) -> list[Stage]:
     """All of them, in order."""
     # without CuPy's pool each array is an allocation of its own, whose end the sanitizer knows
-    apart = {"MINAE_WITHOUT_POOL": "1"}
+    apart = {"MINAE_WITHOUT_POOL": "1", **ONE_THREAD}
     return [
         Stage(
             "products",
             (*GPU, "--parts", "products,m6", "--json", str(folder / "products.json")),
             0.15,
         ),
-        Stage("trajectories", (*PYTEST, "-n", "4", "tests/test_gpu.py", "-k", TRAINED), 0.2),
+        Stage(
+            "trajectories",
+            (*PYTEST, *WORKERS, "tests/test_gpu.py", "-k", TRAINED),
+            0.2,
+            ONE_THREAD,
+        ),
         Stage(
             "suite",
-            (*PYTEST, "-n", "4", "tests", "-k", f"(cupy or gpu or cublas) and not ({TRAINED})"),
+            (*PYTEST, *WORKERS, "tests", "-k", f"(cupy or gpu or cublas) and not ({TRAINED})"),
             0.25,
+            ONE_THREAD,
         ),
         Stage(
             "steps",
