@@ -19,9 +19,11 @@ from minae.backends.cpu_numba.sample_last import (
     share_of_runs,
 )
 from minae.backends.cpu_numba.vectors import (
+    MANY,
     OUTPUTS,
     VECTOR_BYTES,
     add_products,
+    long_sum_of_taps,
     sum_of_taps,
     sums_of_taps,
 )
@@ -296,17 +298,22 @@ def _readers(
     _, OH, OW, _ = dy.shape
     KH, KW = kernel
     count = 0
-    for a in range(KH):
-        i, rest = divmod(p + padding[0] - a * dilation[0], stride[0])
-        if rest != 0 or not 0 <= i < OH:
-            continue
-        for b in range(KW):
-            j, rest = divmod(q + padding[1] - b * dilation[1], stride[1])
-            if rest == 0 and 0 <= j < OW:
-                for channel in range(k):
-                    taps[0, count] = ((g * k + channel) * OH + i) * OW + j
-                    taps[1, count] = (a * KW + b) * k + channel
-                    count += 1
+    i, i_rest = divmod(p + padding[0], stride[0])
+    for a in range(KH):  # p + PH - a·DH = i·SH + i_rest, without a division for each a
+        if i_rest == 0 and 0 <= i < OH:
+            j, j_rest = divmod(q + padding[1], stride[1])
+            for b in range(KW):
+                if j_rest == 0 and 0 <= j < OW:
+                    for channel in range(k):
+                        taps[0, count] = ((g * k + channel) * OH + i) * OW + j
+                        taps[1, count] = (a * KW + b) * k + channel
+                        count += 1
+                j_rest -= dilation[1]
+                while j_rest < 0:
+                    j, j_rest = j - 1, j_rest + stride[1]
+        i_rest -= dilation[0]
+        while i_rest < 0:
+            i, i_rest = i - 1, i_rest + stride[0]
     return count
 
 
@@ -317,10 +324,15 @@ def _weighted_sums(
     """y[first + k·step] = Σₜ w[taps[1, t], k] x[taps[0, t]], rows of B numbers, for every k."""
     K = w.shape[1]
     whole = K - K % OUTPUTS
-    for n in range(0, B, 2 * VECTOR_BYTES // x.itemsize):
+    vector = VECTOR_BYTES // x.itemsize
+    for n in range(0, B, 2 * vector):
         for k in range(0, whole, OUTPUTS):
             sums_of_taps(x, w, taps, count, n, k, y, first + k * step, step)
-        for k in range(whole, K):
+    long = B - B % (MANY * vector)
+    for k in range(whole, K):
+        for n in range(0, long, MANY * vector):
+            long_sum_of_taps(x, w, taps, count, n, k, y, first + k * step, step)
+        for n in range(long, B, 2 * vector):
             sum_of_taps(x, w, taps, count, n, k, y, first + k * step, step)
 
 

@@ -210,8 +210,9 @@ def _sums_of_taps(outputs: int, vectors: int) -> Any:
 
 
 sums_of_taps = _sums_of_taps(OUTPUTS, 2)
-sum_of_taps = _sums_of_taps(1, 2)
-"""`sums_of_taps` for a single output."""
+MANY = 8  # vectors of a single output: with two, each sum would wait for the one before
+sum_of_taps, long_sum_of_taps = _sums_of_taps(1, 2), _sums_of_taps(1, MANY)
+"""`sums_of_taps` for a single output, of two and of many vectors."""
 
 
 def _add_products(taps_together: int, outputs: int) -> Any:
@@ -231,8 +232,8 @@ def _add_products(taps_together: int, outputs: int) -> Any:
         k: Any,
         dw: Any,
     ) -> Any:
-        """dw[taps[1, t + i], k + o] += Σ_n x[taps[0, t + i], n] dy[first + o·step, n], start <= n < end,
-        for 0 <= i < taps, 0 <= o < outputs; end - start in whole vectors.
+        """dw[taps[1, t + i], k + o] += Σ_n x[taps[0, t + i], n] dy[first + o·step, n]
+        for 0 <= i < taps, 0 <= o < outputs, over start <= n < end, a number of whole vectors.
 
         A vector read is used `outputs` or `taps` times. The sums' lanes are added across sums, not
         within each: halves of two vectors make one vector, and so on until a vector holds as many
