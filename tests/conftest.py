@@ -1,5 +1,7 @@
 """What the tests of the operations share: the backends, one at a time."""
 
+import signal
+
 import gpu
 import pytest
 import torch
@@ -9,6 +11,8 @@ import minae
 # one thread each: on a busy machine two pools of waiting threads slow each other down a hundredfold
 torch.set_num_threads(1)
 minae.get_backend("numpy").set_threads(1)
+# a shell that starts the tests in the background has them ignore Ctrl-C, which they try
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", params=gpu.ALL_BACKENDS)

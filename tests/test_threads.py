@@ -86,6 +86,7 @@ def test_slow_steps_alone_do_not_cost_a_thread(two_cores):
 def cut_up(request, monkeypatch):
     """numba, which cuts even small batches into parts, or the part of one thread into chunks."""
     numba = get_backend("numba")
+    numba.set_threads(1)  # the pool begins with it
     if request.param == "three parts":
         monkeypatch.setattr(numba_threads, "_most_parts", 3)
         monkeypatch.setattr(numba_threads, "_LEAST", 1)
