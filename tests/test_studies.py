@@ -99,6 +99,13 @@ def test_the_spiral_lies_in_the_unit_square():
     assert 0 < points.min() < points.max() < 1
 
 
+@pytest.mark.parametrize("option", ["--data", "--download"])
+def test_a_study_of_its_own_points_takes_no_images(option, tmp_path, capsys):
+    value = str(tmp_path) if option == "--data" else "fashion-mnist"
+    assert main(["manifold", "--backend", "numpy", option, value]) == 2
+    assert "manifold makes its own points and takes no images" in capsys.readouterr().err
+
+
 def test_options_of_one_training_are_refused(tmp_path, capsys):
     out = ["--out", str(tmp_path / "run")]
     for option in ("--latent", "--lr", "--batch-size", "--steps", "--factor", "--resume"):

@@ -1,7 +1,8 @@
 """The studies by name: what takes several trainings to see. `python -m minae.train NAME` runs them.
 
 Each module holds one function, `study(run)`, which trains what it needs with `run.fit`, writes its
-pictures to `run.folder` and returns its figures for summary.json.
+pictures to `run.folder` and returns its figures for summary.json. One that makes its own data says
+READS_DATA = False.
 """
 
 import argparse
@@ -80,6 +81,9 @@ def run(options: argparse.Namespace) -> None:
                 f"{options.recipe} trains several models and has no option "
                 f"--{option.replace('_', '-')}"
             )
+    study_of = _module(options.recipe)
+    if not getattr(study_of, "READS_DATA", True) and (options.data or options.download):
+        raise MinaeError(f"{options.recipe} makes its own points and takes no images")
     ops = get_backend(options.backend)
     data = load_images(download(options.download) if options.download else options.data)
     threads = Threads(ops, options.threads)
@@ -97,7 +101,7 @@ def run(options: argparse.Namespace) -> None:
         )
         study.say(f"{options.recipe}: {data.name}, {ops.name} on {ops.device_name()}")
         begin = time.perf_counter()
-        figures: dict[str, Any] = _module(options.recipe).study(study)
+        figures: dict[str, Any] = study_of.study(study)
         write_json(
             folder / "summary.json",
             {

@@ -19,6 +19,7 @@ from minae.recipes import Recipe
 from minae.studies import Run
 
 POINTS, STEPS, STD = 20_000, 6000, 0.06
+READS_DATA = False
 
 
 def spiral(count: int) -> Array:
