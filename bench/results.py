@@ -109,6 +109,7 @@ def merged(entries: Sequence[Entry], new: Entry) -> list[Entry]:
 
 def page(experiments: Sequence[Experiment], entries: Sequence[Entry], command: str) -> str:
     """RESULTS.md: a table of every figure, how each was computed, and what falls short."""
+    threads = ", ".join(str(count) for count in sorted({entry["threads"] for entry in entries}))
     lines = [
         "# Figures printed elsewhere, and ours",
         "",
@@ -116,7 +117,8 @@ def page(experiments: Sequence[Experiment], entries: Sequence[Entry], command: s
         "over the seeds, ± the standard deviation where there are three or more. The verdict",
         "compares it with the printed figure, or with the worse end of a printed range; where a",
         "figure is a fact of the data or of the initial weights, "
-        f"{NEAR:.0%} off still counts as the same.",
+        f"{NEAR:.0%} off still counts as the same. Seconds are those of",
+        f"the clock, threads: {threads}; other work may have gone on beside.",
         "",
         *_table(experiments, entries),
         "",
