@@ -347,7 +347,7 @@ def _add_products(
         x0, x1, x2, x3 = taps[0, t], taps[0, t + 1], taps[0, t + 2], taps[0, t + 3]
         w0, w1, w2, w3 = taps[1, t], taps[1, t + 1], taps[1, t + 2], taps[1, t + 3]
         for k in range(0, K - K % 4, 4):
-            add_products(x, dy, taps, t, first + k * step, step, 0, B, k, dw)
+            add_products(x, dy, taps, t, first + k * step, step, B, k, dw)
         for k in range(K - K % 4, K):
             y0 = first + k * step
             w00 = w10 = w20 = w30 = zero

@@ -214,78 +214,74 @@ MANY = 8  # vectors of a single output: with two, each sum would wait for the on
 sum_of_taps, long_sum_of_taps = _sums_of_taps(1, 2), _sums_of_taps(1, MANY)
 """`sums_of_taps` for a single output, of two and of many vectors."""
 
+TOGETHER = 4  # taps, and outputs, whose products `add_products` keeps in registers
 
-def _add_products(taps_together: int, outputs: int) -> Any:
-    """The intrinsic `add_products` for a number of taps and of outputs that are taken together."""
 
-    @intrinsic
-    def add_products(
-        typing_context: Any,
-        x: Any,
-        dy: Any,
-        taps: Any,
-        t: Any,
-        first: Any,
-        step: Any,
-        start: Any,
-        end: Any,
-        k: Any,
-        dw: Any,
-    ) -> Any:
-        """dw[taps[1, t + i], k + o] += Σ_n x[taps[0, t + i], n] dy[first + o·step, n]
-        for 0 <= i < taps, 0 <= o < outputs, over start <= n < end, a number of whole vectors.
+@intrinsic
+def add_products(
+    typing_context: Any,
+    x: Any,
+    dy: Any,
+    taps: Any,
+    t: Any,
+    first: Any,
+    step: Any,
+    end: Any,
+    k: Any,
+    dw: Any,
+) -> Any:
+    """dw[taps[1, t + i], k + o] += Σ_n x[taps[0, t + i], n] dy[first + o·step, n]
+    for 0 <= i, o < TOGETHER, over 0 <= n < end, a number of whole vectors.
 
-        A vector read is used `outputs` or `taps` times. The sums' lanes are added across sums, not
-        within each: halves of two vectors make one vector, and so on until a vector holds as many
-        sums as it has lanes. Sum by sum this took as long as the products themselves.
-        """
+    A vector read is used TOGETHER times. The sums' lanes are added across sums, not
+    within each: halves of two vectors make one vector, and so on until a vector holds as many
+    sums as it has lanes. Sum by sum this took as long as the products themselves.
+    """
 
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            x_value, dy_value, taps_value, t, first, step, start, end, k, dw_value = arguments
-            source = _Matrix(context, builder, x, x_value)
-            gradient = _Matrix(context, builder, dy, dy_value)
-            tap_list = _Matrix(context, builder, taps, taps_value)
-            target = _Matrix(context, builder, dw, dw_value)
-            lanes = source.lanes
-            places = [builder.add(t, _integer(i)) for i in range(taps_together)]
-            reads = [
-                source.place(builder.load(tap_list.place(_integer(0), place)), _integer(0))
-                for place in places
-            ] + [
-                gradient.place(builder.add(first, builder.mul(step, _integer(o))), _integer(0))
-                for o in range(outputs)
-            ]
-            zeros = ir.Constant(source.vector, [0.0] * lanes)
-            sums = [cgutils.alloca_once(builder, source.vector) for _ in places * outputs]
-            for total in sums:
-                builder.store(zeros, total)
-            with cgutils.for_range_slice(builder, start, end, _integer(lanes)) as (n, _):
-                numbers = [source.load(builder.gep(read, [n])) for read in reads]
-                pairs = [(p, q) for p in numbers[:taps_together] for q in numbers[taps_together:]]
-                for total, (p, q) in zip(sums, pairs, strict=True):
-                    product = builder.fmul(p, q, flags=_CONTRACT)
-                    sum_so_far = builder.load(total)
-                    builder.store(builder.fadd(sum_so_far, product, flags=_CONTRACT), total)
-            totals = [builder.load(total) for total in sums]
-            row = ir.VectorType(source.vector.element, outputs)
-            for i in range(0, len(totals), lanes):
-                added = _added_lanes(builder, totals[i : i + lanes])
-                for j in range(0, lanes, outputs):
-                    place = places[(i + j) // outputs]
-                    w_row = builder.load(tap_list.place(_integer(1), place))
-                    pointer = builder.bitcast(target.place(w_row, k), row.as_pointer())
-                    part = _lanes(builder, added, added, range(j, j + outputs))
-                    before = builder.load(pointer, align=4)
-                    builder.store(builder.fadd(before, part), pointer, align=4)
-            return context.get_dummy_value()
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x_value, dy_value, taps_value, t, first, step, end, k, dw_value = arguments
+        source = _Matrix(context, builder, x, x_value)
+        gradient = _Matrix(context, builder, dy, dy_value)
+        tap_list = _Matrix(context, builder, taps, taps_value)
+        target = _Matrix(context, builder, dw, dw_value)
+        lanes = source.lanes
+        places = [builder.add(t, _integer(i)) for i in range(TOGETHER)]
+        reads = [
+            source.place(builder.load(tap_list.place(_integer(0), place)), _integer(0))
+            for place in places
+        ] + [
+            gradient.place(builder.add(first, builder.mul(step, _integer(o))), _integer(0))
+            for o in range(TOGETHER)
+        ]
+        zeros = ir.Constant(source.vector, [0.0] * lanes)
+        sums = [cgutils.alloca_once(builder, source.vector) for _ in places * TOGETHER]
+        for total in sums:
+            builder.store(zeros, total)
+        with cgutils.for_range_slice(builder, _integer(0), end, _integer(lanes)) as (n, _):
+            numbers = [source.load(builder.gep(read, [n])) for read in reads]
+            pairs = [(p, q) for p in numbers[:TOGETHER] for q in numbers[TOGETHER:]]
+            for total, (p, q) in zip(sums, pairs, strict=True):
+                product = builder.fmul(p, q, flags=_CONTRACT)
+                sum_so_far = builder.load(total)
+                builder.store(builder.fadd(sum_so_far, product, flags=_CONTRACT), total)
+        totals = [builder.load(total) for total in sums]
+        row = ir.VectorType(source.vector.element, TOGETHER)
+        for i in range(0, len(totals), lanes):
+            added = _added_lanes(builder, totals[i : i + lanes])
+            for j in range(0, lanes, TOGETHER):
+                place = places[(i + j) // TOGETHER]
+                w_row = builder.load(tap_list.place(_integer(1), place))
+                pointer = builder.bitcast(target.place(w_row, k), row.as_pointer())
+                part = _lanes(builder, added, added, range(j, j + TOGETHER))
+                before = builder.load(pointer, align=4)
+                builder.store(builder.fadd(before, part), pointer, align=4)
+        return context.get_dummy_value()
 
-        integer = types.intp
-        return (
-            types.void(x, dy, taps, integer, integer, integer, integer, integer, integer, dw),
-            generate,
-        )
-
-    return add_products
+    integer = types.intp
+    return (
+        types.void(x, dy, taps, integer, integer, integer, integer, integer, dw),
+        generate,
+    )
 
 
 def _lanes(builder: Any, a: Any, b: Any, places: Any) -> Any:
@@ -442,4 +438,3 @@ class _Terms:
 WIDE, NARROW = 8, 2  # vectors of a row that are taken together
 sum_of_wide_rows, sum_of_narrow_rows = _sum_of_rows(1, WIDE), _sum_of_rows(4, NARROW)
 add_to_wide_rows, add_to_narrow_rows = _add_to_rows(WIDE), _add_to_rows(NARROW)
-add_products = _add_products(4, 4)
