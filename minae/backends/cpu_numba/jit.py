@@ -70,34 +70,41 @@ elementwise: Callable[[Function], Function] = njit(**_ELEMENTWISE)
 reduction: Callable[[Function], Function] = njit(**_REDUCTION)
 """Compiles a kernel whose floating sums may be taken in any order."""
 
+inlined: Callable[[Function], Function] = njit(inline="always")
+"""Puts a function in place of each call of it, to be compiled, and rounded, as the kernel around
+it is."""
 
-def threaded(kernel: Function) -> Function:
-    """`elementwise` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing."""
-    return elementwise(_over_parts(kernel))
+
+def threaded(kernel: Function, of: Function | None = None) -> Function:
+    """`elementwise` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing.
+
+    A kernel that is made around a function, `of`, takes that one's name and place.
+    """
+    return elementwise(_over_parts(kernel, of or kernel))
 
 
 def threaded_reduction(kernel: Function) -> Function:
     """`reduction` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing."""
-    return reduction(_over_parts(kernel))
+    return reduction(_over_parts(kernel, kernel))
 
 
-def _over_parts(kernel: Function) -> Function:
+def _over_parts(kernel: Function, of: Function) -> Function:
     """The function of (parts, ...) that runs all parts of the kernel, each on a thread.
 
     It is written as source, since Numba sorts calls by the types of named arguments, and has the
-    place and the name of the kernel, by which Numba finds it in its cache.
+    place and the name of `of`, by which Numba finds it in its cache.
     """
     _, parts, *names = inspect.signature(kernel).parameters
-    place = kernel.__code__
+    place = of.__code__
     source = (
         "\n" * (place.co_firstlineno - 1)
-        + f"def {kernel.__name__}({', '.join((parts, *names))}):"
+        + f"def {of.__name__}({', '.join((parts, *names))}):"
         + f" _run({parts}, ({', '.join(names)},))"
     )
-    scope: dict[str, Any] = {"_run": _runner(kernel), "__name__": kernel.__module__}
+    scope: dict[str, Any] = {"_run": _runner(kernel), "__name__": of.__module__}
     exec(compile(source, place.co_filename, "exec"), scope)
-    function: Function = scope[kernel.__name__]
-    function.__doc__ = kernel.__doc__
+    function: Function = scope[of.__name__]
+    function.__doc__ = of.__doc__
     return function
 
 
