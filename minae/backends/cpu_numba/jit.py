@@ -83,9 +83,9 @@ def threaded(kernel: Function, of: Function | None = None) -> Function:
     return elementwise(_over_parts(kernel, of or kernel))
 
 
-def threaded_reduction(kernel: Function) -> Function:
-    """`reduction` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing."""
-    return reduction(_over_parts(kernel, kernel))
+def threaded_reduction(kernel: Function, of: Function | None = None) -> Function:
+    """`reduction` for kernel(part, parts, ...), likewise."""
+    return reduction(_over_parts(kernel, of or kernel))
 
 
 def _over_parts(kernel: Function, of: Function) -> Function:
@@ -95,6 +95,9 @@ def _over_parts(kernel: Function, of: Function) -> Function:
     place and the name of `of`, by which Numba finds it in its cache.
     """
     _, parts, *names = inspect.signature(kernel).parameters
+    # Two kernels of one name, compiled in two processes and loaded by a third, would be taken for
+    # one another: names in machine code are those of the functions.
+    kernel.__qualname__ = of.__qualname__
     place = of.__code__
     source = (
         "\n" * (place.co_firstlineno - 1)
