@@ -70,10 +70,6 @@ elementwise: Callable[[Function], Function] = njit(**_ELEMENTWISE)
 reduction: Callable[[Function], Function] = njit(**_REDUCTION)
 """Compiles a kernel whose floating sums may be taken in any order."""
 
-inlined: Callable[[Function], Function] = njit(inline="always")
-"""Puts a function in place of each call of it, to be compiled, and rounded, as the kernel around
-it is."""
-
 
 def threaded(kernel: Function, of: Function | None = None) -> Function:
     """`elementwise` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing.
