@@ -13,15 +13,18 @@ Plain form: the six calls of `fusion.plain_calls`, as `layers/dense.py` and `los
 Derivations: `reference/dense.py`, `reference/activations.py`, `reference/losses.py`.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
-
 import numpy as np
 
-from minae.backends.cpu_numba.jit import elementwise, threaded, threaded_reduction
+from minae.backends.cpu_numba.jit import (
+    Function,
+    elementwise,
+    inlined,
+    threaded,
+    threaded_reduction,
+)
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
-from minae.backends.cpu_numba.vector_math import exp, log1p, sigmoid, tanh
+from minae.backends.cpu_numba.vector_math import Float, exp, log1p, sigmoid, tanh
 from minae.backends.cpu_numba.vectors import (
     LANES,
     RUN,
@@ -32,8 +35,6 @@ from minae.backends.cpu_numba.vectors import (
 )
 from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
-
-Float: TypeAlias = Any  # a float32 or float64 number
 
 _BLOCK = 64  # samples, and outputs, of a block
 # What belongs to a block's outputs, each a line of _BLOCK numbers: their bias; the loss so far,
@@ -76,8 +77,24 @@ def output_layer(
     value[0] = scale * totals.sum()
 
 
-def _kernel(name: str, at: Callable[[Float, Float], tuple[Float, Float, Float]]) -> Any:
-    """The kernel of this name for a loss given by `at(a, t)`, below."""
+def _kernel(of: Function) -> Function:
+    """The kernel of the name of `of`, a loss and its gradient by the pre-activation; see below."""
+    at = inlined(of)
+
+    @inlined
+    def to_gradient(a: Array, t: Array, lines: Array, scale: float) -> None:
+        """a (_BLOCK,) = scale · ∂loss/∂(a + b), and the sums of `lines`, for one sample.
+
+        The sums of a block lie in one array, at places that are constants: of arrays the compiler
+        would have to ask, at each row, whether they overlap, and it asks about a few only.
+        """
+        for o in range(_BLOCK):
+            linear, odds, gradient = at(a[o] + lines[_BIAS + o], t[o])
+            before = lines[_ODDS + o]
+            lines[_LINEAR + o] += linear
+            lines[_ODDS + o] = before + (odds + before * odds)
+            lines[_DB + o] += scale * gradient
+            a[o] = scale * gradient
 
     def kernel(
         part: int,
@@ -127,11 +144,11 @@ def _kernel(name: str, at: Callable[[Float, Float], tuple[Float, Float, Float]])
                 rows = (samples + TILE - 1) // TILE * TILE
                 _product(x_padded[n : n + rows, :K], w_turned[:K], a[:rows, :whole])
                 for i in range(samples):
-                    if outputs == _BLOCK:
-                        to_gradient(a[i], t[n + i, d : d + _BLOCK], lines, scale)
-                    else:
-                        _copy(t[n + i, d : d + outputs], lines[_T:])
-                        to_gradient(a[i], lines[_T:], lines, scale)
+                    row = t[n + i, d : d + outputs]
+                    if outputs < _BLOCK:
+                        _copy(row, lines[_T:])
+                        row = lines[_T:]
+                    to_gradient(a[i], row, lines, scale)
                 for i in range(samples, rows):
                     _clear(a[i])
                 for o in range(outputs):
@@ -146,31 +163,13 @@ def _kernel(name: str, at: Callable[[Float, Float], tuple[Float, Float, Float]])
                 _copy(lines[_DB : _DB + outputs], db[d : d + outputs])
         totals[part] = total
 
-    def row_to_gradient(a: Array, t: Array, lines: Array, scale: float) -> None:
-        """a (_BLOCK,) = scale · ∂loss/∂(a + b), and the sums of `lines`, for one sample.
-
-        The sums of a block lie in one array, at places that are constants: of arrays the compiler
-        would have to ask, at each row, whether they overlap, and it asks about a few only.
-        """
-        for o in range(_BLOCK):
-            linear, odds, gradient = at(a[o] + lines[_BIAS + o], t[o])
-            before = lines[_ODDS + o]
-            lines[_LINEAR + o] += linear
-            lines[_ODDS + o] = before + (odds + before * odds)
-            lines[_DB + o] += scale * gradient
-            a[o] = scale * gradient
-
-    kernel.__name__, row_to_gradient.__name__ = name, f"{name}_of_row"
-    for function in (kernel, row_to_gradient):  # Numba tells its compiled functions apart by name
-        function.__qualname__ = function.__name__
-    to_gradient = elementwise(row_to_gradient)
-    return threaded_reduction(kernel)
+    return threaded_reduction(kernel, of=of)
 
 
 # A loss of one output as (linear, odds, gradient): it is linear + log(1 + odds), 0 <= odds <= 1,
 # with the gradient by the pre-activation a. The logarithm is taken of the product of 64 samples'
 # (1 + odds), at most 2⁶⁴: one logarithm in place of 64.
-@elementwise
+@_kernel
 def _bce_with_logits(a: Float, t: Float) -> tuple[Float, Float, Float]:
     """softplus(a) - a t, with softplus(a) = max(a, 0) + log(1 + e^-|a|); σ(a) - t."""
     zero, one = type(a)(0), type(a)(1)
@@ -179,14 +178,14 @@ def _bce_with_logits(a: Float, t: Float) -> tuple[Float, Float, Float]:
     return (a if a > zero else zero) - a * t, odds, (odds * y if a < zero else y) - t
 
 
-@elementwise
+@_kernel
 def _mse_of_identity(a: Float, t: Float) -> tuple[Float, Float, Float]:
     """(a - t)²; 2 (a - t)."""
     e = a - t
     return e * e, type(a)(0), e + e
 
 
-@elementwise
+@_kernel
 def _mse_of_sigmoid(a: Float, t: Float) -> tuple[Float, Float, Float]:
     """(y - t)², y = σ(a); 2 (y - t) y (1 - y)."""
     y = sigmoid(a)
@@ -194,7 +193,7 @@ def _mse_of_sigmoid(a: Float, t: Float) -> tuple[Float, Float, Float]:
     return e * e, type(a)(0), (e + e) * (y * (type(a)(1) - y))
 
 
-@elementwise
+@_kernel
 def _mse_of_tanh(a: Float, t: Float) -> tuple[Float, Float, Float]:
     """(y - t)², y = tanh a; 2 (y - t) (1 - y²)."""
     y = tanh(a)
@@ -203,10 +202,10 @@ def _mse_of_tanh(a: Float, t: Float) -> tuple[Float, Float, Float]:
 
 
 KERNELS = {
-    ("bce_with_logits", "identity"): _kernel("bce_with_logits", _bce_with_logits),
-    ("mse", "identity"): _kernel("mse_of_identity", _mse_of_identity),
-    ("mse", "sigmoid"): _kernel("mse_of_sigmoid", _mse_of_sigmoid),
-    ("mse", "tanh"): _kernel("mse_of_tanh", _mse_of_tanh),
+    ("bce_with_logits", "identity"): _bce_with_logits,
+    ("mse", "identity"): _mse_of_identity,
+    ("mse", "sigmoid"): _mse_of_sigmoid,
+    ("mse", "tanh"): _mse_of_tanh,
 }
 
 
