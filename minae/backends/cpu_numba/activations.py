@@ -11,13 +11,10 @@ loop. There is one loop a direction: an activation is a small function, put into
 of its call.
 """
 
-from collections.abc import Callable
-
 import numpy as np
-from numba import njit
 
 from minae.backends.cpu_numba.channels import BLOCK, collect, spread
-from minae.backends.cpu_numba.jit import Function, elementwise, threaded
+from minae.backends.cpu_numba.jit import Function, elementwise, inlined, threaded
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import Float, exp, expm1, sigmoid, softplus, tanh
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
@@ -97,12 +94,9 @@ def bias_activation_double_backward(
         )
 
 
-_inlined: Callable[[Function], Function] = njit(inline="always")  # compiled as what is around it
-
-
 def _forward(f: Function) -> Function:
     """The kernel of the name of f, y = f(x + b, slope)."""
-    inline = _inlined(f)
+    inline = inlined(f)
 
     def kernel(
         part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
@@ -185,7 +179,7 @@ def _add_parts(totals: Array, db: Array) -> None:
 
 def _backward(df: Function) -> Function:
     """The kernel of the name of df, dx = df(y, dy, slope) and db = Σ dx."""
-    inline = _inlined(df)
+    inline = inlined(df)
 
     def kernel(
         part: int,
