@@ -1,8 +1,9 @@
-"""What the tests of the operations share: the backends, one at a time."""
+"""What the tests share: the backends, one at a time, and random numbers."""
 
 import signal
 
 import gpu
+import numpy as np
 import pytest
 import torch
 
@@ -32,3 +33,8 @@ def cpu(request):
 def package(request):
     """A backend as the package that it is."""
     return gpu.get_backend(request.param)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

@@ -1,7 +1,7 @@
 """The CuPy backend beyond single operations: memory, graphs, whole steps, order of the threads.
 
 On a GPU if there is one, else on the processor in its place (gpu.py). The operations themselves and
-the layers are in test_operations.py and test_layers.py, with those of the other backends.
+the layers are in test_operations.py and test_layers*.py, with those of the other backends.
 """
 
 import gc

@@ -249,7 +249,7 @@ def with_weights_of(model, judge):
 
 
 def test_a_judge_has_a_recipe():
-    """The other recipes have theirs in test_systems.py."""
+    """The other recipes have theirs in the tests of their models."""
     assert {name.split()[0] for name in JUDGES} <= set(recipes.RECIPES)
 
 

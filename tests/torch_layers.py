@@ -1,4 +1,4 @@
-"""The layers in PyTorch's own functions, the judge of `test_layers.py`."""
+"""The layers in PyTorch's own functions, the judge of the layers."""
 
 from dataclasses import dataclass, field
 from math import inf
