@@ -10,7 +10,7 @@ each strip, 64 of them in a word: sample m has strip s if
 
     b[m,s] = 1 if u[m,d] ≠ 0 for a d in 8s, ..., 8s + 7, else 0                            (1)
 
-    code:   strips[m, s // 64] >> s % 64 & 1
+    code:   strips[rows, s // 64] >> np.uint64(s % 64) & np.uint64(1)
 
 Forward
 -------
