@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from llvmlite import binding, ir  # type: ignore[import-untyped]
-from numba import config, types
+from numba import config, njit, types
 from numba.core import cgutils
 from numba.core.compiler import compile_internal
 from numba.core.targetconfig import ConfigStack
@@ -74,6 +74,7 @@ def elementwise(function: Function) -> Function:
 def reduction(function: Function) -> Function:
     """Compiles a kernel whose floating sums may be taken in any order."""
     return compiled(function, **_REDUCTION)
+
 
 inlined: Callable[[Function], Function] = njit(inline="always")
 """Puts a function in place of each call of it, to be compiled, and rounded, as the kernel around
