@@ -83,6 +83,20 @@ def test_the_gradients_of_a_convolution_are_its_adjoints(ops, data):
     assert np.ptp(found) <= 2 * comparison.tolerance(draw.dtype, terms) * size
 
 
+@of_each_dtype
+@pytest.mark.parametrize("K", [9, 16, 17, 40, 64])
+def test_convolutions_to_many_channels(ops, monkeypatch, dtype, K):
+    """Channels that fill a vector, more than one and a part of one, with every number of positions
+    and of places of the kernel that is left over from whole tiles."""
+    for W in range(1, 15):
+        C, N = W % 5 + 1, W % 7 + 1
+        geometry = (1, 1), (0, 1), (1, 1), 1
+        c = cases_of_layers.Convolution((N, C, 1, W), (K, C, 1, 3), (N, K, 1, W), geometry)
+        monkeypatch.setattr(cases_of_layers, "draw_convolution", lambda draw, c=c: c)
+        for name in ("conv2d_forward", "conv2d_weight_gradient"):
+            check(ops, name, CASES[name](Draw(dtype, W)), dtype)
+
+
 # ------------------------------------------------------------ at the ends of the number range
 @of_each_dtype
 @pytest.mark.parametrize("activation", ACTIVATIONS)

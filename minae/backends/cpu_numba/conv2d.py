@@ -5,11 +5,13 @@ the sample is the last axis (`sample_last.py`): each place of an image is a run 
 output run is a sum of input runs times weights. The terms of a sum are listed as taps: the run that
 is read, and the row of weights it is multiplied with, one weight for each output channel. So no
 window is copied, and one form serves every stride, dilation, padding and number of groups. Each
-thread takes a part of the samples.
+thread takes a part of the samples. With enough output channels to fill a vector, forward and the
+weight gradient do better without turning the batch around (`conv2d_channels.py`).
 """
 
 import numpy as np
 
+from minae.backends.cpu_numba import conv2d_channels
 from minae.backends.cpu_numba.jit import elementwise, reduction, threaded
 from minae.backends.cpu_numba.sample_last import (
     like_sample_last,
@@ -43,6 +45,9 @@ def conv2d_forward(
 ) -> None:
     """out = cross-correlation of x with w. Plain form: `cpu_numpy.conv2d.conv2d_forward`."""
     K, C, KH, KW = w.shape
+    if conv2d_channels.fill(K // groups, x):
+        conv2d_channels.forward(x, w, stride, padding, dilation, groups, out)
+        return
     w_taps = scratch("conv2d.w", (groups, KH, KW, C, K // groups), w.dtype)
     np.copyto(w_taps, w.reshape(groups, -1, C, KH, KW).transpose(0, 3, 4, 2, 1))
     parts, B = portions(x, out)
@@ -92,6 +97,9 @@ def conv2d_weight_gradient(
     more row of dw, which is dropped. Each part has a dw of its own; they are added in their order.
     """
     K, C, KH, KW = out.shape
+    if conv2d_channels.fill(K // groups, x):
+        conv2d_channels.weight_gradient(x, dy, stride, padding, dilation, groups, out)
+        return
     Q = KH * KW * C
     parts, B = portions(x, dy)
     dw_taps = scratch("conv2d.w", (parts, groups, Q + 1, K // groups), out.dtype)

@@ -12,7 +12,13 @@ the same lines of cache.
 
 from minae.backends.cpu_numba.jit import elementwise
 from minae.backends.cpu_numba.threads import parts
-from minae.backends.cpu_numba.vectors import LANES, RUN, VECTOR_BYTES, transpose_tile
+from minae.backends.cpu_numba.vectors import (
+    LANES,
+    RUN,
+    VECTOR_BYTES,
+    transpose_edge,
+    transpose_tile,
+)
 from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
 
@@ -62,12 +68,12 @@ def transpose(x: Array, y: Array) -> None:
     R, columns = y.shape
     S = min(len(x), columns)
     n = VECTOR_BYTES // x.itemsize
-    in_tiles = R - R % n, S - S % n
-    for r in range(0, in_tiles[0], n):
-        for s in range(0, in_tiles[1], n):
-            transpose_tile(x, s, r, y)
+    for r in range(0, R, n):
+        for s in range(0, S, n):
+            if r + n <= R and s + n <= S:
+                transpose_tile(x, s, r, y)
+            else:
+                transpose_edge(x, s, r, S - s, R - r, y)
     for r in range(R):
-        for s in range(in_tiles[1] if r < in_tiles[0] else 0, S):
-            y[r, s] = x[s, r]
         for s in range(S, columns):
             y[r, s] = 0

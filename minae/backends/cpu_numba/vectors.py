@@ -116,11 +116,7 @@ def prefetch(typing_context: Any, x: Any, first: Any, end: Any) -> Any:
 
 @intrinsic
 def transpose_tile(typing_context: Any, x: Any, r: Any, s: Any, y: Any) -> Any:
-    """y[s + j, r + i] = x[r + i, s + j] for 0 <= i, j < n, n the lanes of a vector.
-
-    A round interleaves row i with row i + n/2, for every i < n/2, into two rows. It rotates the
-    bits of (i, j), the place of a number, by one; after log₂ n rounds i and j have changed places.
-    """
+    """y[s + j, r + i] = x[r + i, s + j] for 0 <= i, j < n, n the lanes of a vector."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source = _Matrix(context, builder, x, arguments[0])
@@ -128,22 +124,198 @@ def transpose_tile(typing_context: Any, x: Any, r: Any, s: Any, y: Any) -> Any:
         r, s = arguments[1:3]
         n = source.lanes
         rows = [source.load(source.place(builder.add(r, _integer(i)), s)) for i in range(n)]
-        interleaved = [k // 2 + k % 2 * n for k in range(2 * n)]
-        halves = [
-            ir.Constant(ir.VectorType(ir.IntType(32), n), places)
-            for places in (interleaved[:n], interleaved[n:])
-        ]
-        for _ in range(n.bit_length() - 1):
-            rows = [
-                builder.shuffle_vector(rows[i], rows[i + n // 2], half)
-                for i in range(n // 2)
-                for half in halves
-            ]
-        for j, row in enumerate(rows):
+        for j, row in enumerate(_transposed(builder, rows)):
             target.store(row, target.place(builder.add(s, _integer(j)), r))
         return context.get_dummy_value()
 
     return types.void(x, types.intp, types.intp, y), generate
+
+
+@intrinsic
+def transpose_edge(
+    typing_context: Any, x: Any, r: Any, s: Any, rows: Any, columns: Any, y: Any
+) -> Any:
+    """`transpose_tile` for 0 <= i < min(rows, n), 0 <= j < min(columns, n).
+
+    Where rows are missing the last one is read again, and stored again, the right one last.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = _Matrix(context, builder, x, arguments[0])
+        r, s, rows, columns = arguments[1:5]
+        target = _Matrix(context, builder, y, arguments[5])
+        n = source.lanes
+
+        def within(i: int, count: Any) -> Any:
+            exists = builder.icmp_signed("<", _integer(i), count)
+            return builder.select(exists, _integer(i), builder.sub(count, _integer(1)))
+
+        mask = _lanes_below(builder, source.vector, columns)
+        numbers = [
+            _masked_load(
+                builder, source.vector, source.place(builder.add(r, within(i, rows)), s), mask
+            )
+            for i in range(n)
+        ]
+        mask = _lanes_below(builder, source.vector, rows)
+        for j, row in reversed([*enumerate(_transposed(builder, numbers))]):
+            place = target.place(builder.add(s, within(j, columns)), r)
+            _masked_store(builder, row, place, mask)
+        return context.get_dummy_value()
+
+    integer = types.intp
+    return types.void(x, integer, integer, integer, integer, y), generate
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """The columns of as many rows as they have lanes.
+
+    A round interleaves row i with row i + n/2, for every i < n/2, into two rows. It rotates the
+    bits of (i, j), the place of a number, by one; after log₂ n rounds i and j have changed places.
+    """
+    n = len(rows)
+    interleaved = [k // 2 + k % 2 * n for k in range(2 * n)]
+    for _ in range(n.bit_length() - 1):
+        rows = [
+            _lanes(builder, rows[i], rows[i + n // 2], half)
+            for i in range(n // 2)
+            for half in (interleaved[:n], interleaved[n:])
+        ]
+    return rows
+
+
+@intrinsic
+def copy_numbers(typing_context: Any, x: Any, i: Any, count: Any, y: Any, j: Any) -> Any:
+    """y[j : j + count] = x[i : i + count] of 1-d arrays, a vector at a time, the last one masked:
+    of few numbers, a loop would take most one by one."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x_value, i, count, y_value, j = arguments
+        source = make_array(x)(context, builder, x_value).data
+        target = make_array(y)(context, builder, y_value).data
+        vector = _vector_of(context, x)
+        with cgutils.for_range_slice(builder, _integer(0), count, _integer(vector.count)) as (n, _):
+            mask = _lanes_below(builder, vector, builder.sub(count, n))
+            numbers = _masked_load(builder, vector, builder.gep(source, [builder.add(i, n)]), mask)
+            _masked_store(builder, numbers, builder.gep(target, [builder.add(j, n)]), mask)
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp, types.intp, y, types.intp), generate
+
+
+def _lanes_below(builder: Any, vector: Any, count: Any) -> Any:
+    """The mask of a vector's lanes with a number below `count`."""
+    lane = ir.Constant(ir.VectorType(_integer(0).type, vector.count), [*range(vector.count)])
+    return builder.icmp_signed("<", lane, _in_all_lanes(builder, count, vector.count))
+
+
+def _in_all_lanes(builder: Any, value: Any, count: int) -> Any:
+    """The vector with a value in each of so many lanes."""
+    vector, number = ir.VectorType(value.type, count), ir.IntType(32)
+    lane = builder.insert_element(ir.Constant(vector, None), value, ir.Constant(number, 0))
+    return builder.shuffle_vector(lane, lane, ir.Constant(ir.VectorType(number, count), None))
+
+
+def _masked_load(builder: Any, vector: Any, place: Any, mask: Any) -> Any:
+    """The vector at a place in the lanes of the mask, zeros in the others, which are not read."""
+    pointer = builder.bitcast(place, vector.as_pointer())
+    bytes_apart = ir.Constant(ir.IntType(32), 4)
+    zeros = ir.Constant(vector, None)
+    return _call(builder, "llvm.masked.load", vector, [pointer, bytes_apart, mask, zeros])
+
+
+def _masked_store(builder: Any, numbers: Any, place: Any, mask: Any) -> None:
+    """The lanes of the mask go to a place; the others are not written."""
+    pointer = builder.bitcast(place, numbers.type.as_pointer())
+    bytes_apart = ir.Constant(ir.IntType(32), 4)
+    _call(builder, "llvm.masked.store", ir.VoidType(), [numbers, pointer, bytes_apart, mask])
+
+
+def _call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+    """What LLVM's own function gives, of those that are there for each type of vector."""
+    pointer = next(value.type for value in arguments if value.type.is_pointer)
+    vector = pointer.pointee
+    element = str(vector.element).replace("float", "f32").replace("double", "f64")
+    of = f"v{vector.count}{element}"
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(result, [value.type for value in arguments]),
+        f"{name}.{of}.p0{of}",
+    )
+    return builder.call(function, arguments)
+
+
+def _vector_of(context: Any, array: Any) -> Any:
+    """The type of a vector of an array's numbers."""
+    return ir.VectorType(
+        context.get_data_type(array.dtype), VECTOR_BYTES * 8 // array.dtype.bitwidth
+    )
+
+
+def _add_weighted_rows(rows: int, vectors: int) -> Any:
+    """The intrinsic `add_weighted_rows` for a number of rows, and of vectors in each."""
+
+    @intrinsic
+    def add_weighted_rows(
+        typing_context: Any,
+        x: Any,
+        p: Any,
+        q: Any,
+        w: Any,
+        y: Any,
+        a: Any,
+        count: Any,
+        k: Any,
+    ) -> Any:
+        """y[a + i, k + j] += Σ_{t < count} x[p[a + i] + q[t]] w[t, k + j]
+        for 0 <= i < rows, 0 <= j < vectors · lanes. x, p and q have one axis.
+
+        The sums stay in registers: a term costs `vectors` loads of w and `rows` numbers of x, each
+        spread over a vector as it is loaded, for rows · vectors multiply-adds.
+        """
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            numbers, places, offsets = (
+                make_array(kind)(context, builder, value).data
+                for kind, value in zip((x, p, q), arguments[:3], strict=True)
+            )
+            weights = _Matrix(context, builder, w, arguments[3])
+            target = _Matrix(context, builder, y, arguments[4])
+            a, count, k = arguments[5:]
+            row_numbers = [builder.add(a, _integer(i)) for i in range(rows)]
+            reads = [builder.load(builder.gep(places, [row])) for row in row_numbers]
+            outputs = [target.place(row, k) for row in row_numbers]
+            sums = [
+                [cgutils.alloca_once_value(builder, target.load(row, v)) for v in range(vectors)]
+                for row in outputs
+            ]
+            with cgutils.for_range(builder, count) as loop:
+                start = builder.gep(numbers, [builder.load(builder.gep(offsets, [loop.index]))])
+                weight_row = weights.place(loop.index, k)
+                weight = [weights.load(weight_row, v) for v in range(vectors)]
+                for read, row in zip(reads, sums, strict=True):
+                    number = builder.load(builder.gep(start, [read]))
+                    factor = _in_all_lanes(builder, number, target.lanes)
+                    for v in range(vectors):
+                        product = builder.fmul(weight[v], factor, flags=_CONTRACT)
+                        total = builder.load(row[v])
+                        builder.store(builder.fadd(total, product, flags=_CONTRACT), row[v])
+            for output, row in zip(outputs, sums, strict=True):
+                for v in range(vectors):
+                    target.store(builder.load(row[v]), output, v)
+            return context.get_dummy_value()
+
+        integer = types.intp
+        return types.void(x, p, q, w, y, integer, integer, integer), generate
+
+    return add_weighted_rows
+
+
+# Six rows of two vectors fill half of 32 registers: with more, the compiler, which loads ahead,
+# keeps sums in memory.
+MANY_ROWS, FEW_ROWS = (6, 4) if _AVX512 else (4, 2)
+add_many_wide_rows, add_many_narrow_rows = (_add_weighted_rows(MANY_ROWS, v) for v in (2, 1))
+add_few_wide_rows, add_few_narrow_rows = (_add_weighted_rows(FEW_ROWS, v) for v in (2, 1))
 
 
 def _sums_of_taps(outputs: int, vectors: int) -> Any:

@@ -1,0 +1,270 @@
+"""Convolution and its weight gradient where a vector can hold output channels, K/G of them.
+
+Plain form: `cpu_numpy/conv2d.py`. Both are sums of numbers of x times rows, where a row has a
+number for each output channel; T = (c, a, b) is a place of the kernel, L = (i, j) an output
+position:
+
+    y[L] = Σ over T of x[L + T] · w[T],     dw[T] = Σ over n and L of x[n, T + L] · dy[n, L].
+
+L + T stands for where x is read: it is the sum of two offsets into an image, so that two lists of
+offsets describe every stride and dilation, and nothing is copied into columns. Only where there is
+padding an image is copied, into a margin of zeros. `conv2d.py`, with its vectors of samples, turns
+x and y around in the second cache; here x is read as it lies, and y or dy is turned to rows of
+channels while one image is in the first. Each thread takes a part of the samples, of however few.
+"""
+
+import numpy as np
+
+from minae.backends.cpu_numba.jit import elementwise, threaded
+from minae.backends.cpu_numba.sample_last import transpose
+from minae.backends.cpu_numba.threads import parts, share
+from minae.backends.cpu_numba.vectors import (
+    FEW_ROWS,
+    MANY_ROWS,
+    VECTOR_BYTES,
+    add_few_narrow_rows,
+    add_few_wide_rows,
+    add_many_narrow_rows,
+    add_many_wide_rows,
+    copy_numbers,
+    prefetch,
+)
+from minae.backends.cpu_numpy.arrays import contiguous, scratch
+from minae.backends.spec import Array, Pair
+
+_TERMS = 96  # of a sum over positions: so many samples are taken together as have that many
+
+
+def fill(channels: int, x: Array) -> bool:
+    """Whether so many channels fill more than half of a vector of x's numbers."""
+    return 2 * channels > VECTOR_BYTES // x.itemsize
+
+
+def forward(
+    x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, out: Array
+) -> None:
+    """out = cross-correlation of x with w. Plain form: `cpu_numpy.conv2d.conv2d_forward`."""
+    K, c, KH, KW = w.shape
+    L, T, row = out.shape[2] * out.shape[3], c * KH * KW, _row(K // groups, x)
+    count = parts(len(x), x.size + out.size)
+    p, q = _offsets(count, L), _offsets(count, T, "q")
+    w_rows = scratch("conv2d.w", (count, groups, T, row), w.dtype)
+    y_rows = scratch("conv2d.rows", (count, L + FEW_ROWS, row), out.dtype)
+    images = _images(count, 1, x, padding)
+    x, w = contiguous("conv2d.x", x), contiguous("conv2d.w_in_order", w)
+    _forward(count, x, w, stride, padding, dilation, p, q, images, w_rows, y_rows, out)
+
+
+def weight_gradient(
+    x: Array, dy: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, out: Array
+) -> None:
+    """out = gradient in w. Plain form: `cpu_numpy.conv2d.conv2d_weight_gradient`.
+
+    Each part has a dw of its own; they are added in their order.
+    """
+    K, c, KH, KW = out.shape
+    L, T, row = dy.shape[2] * dy.shape[3], c * KH * KW, _row(K // groups, x)
+    count = parts(len(x), x.size + dy.size)
+    together = max(1, min(_TERMS // L, -(-len(x) // count)))  # samples
+    p, q = _offsets(count, T), _offsets(count, together * L, "q")
+    dw_rows = scratch("conv2d.w", (count, groups, T + FEW_ROWS, row), out.dtype)
+    dy_rows = scratch("conv2d.rows", (count, together * L, row), dy.dtype)
+    images = _images(count, together, x, padding)
+    x, dy = contiguous("conv2d.x", x), contiguous("conv2d.dy", dy)
+    _weight_gradient(
+        *(count, x, dy, (KH, KW), stride, padding, dilation, p, q, images, dy_rows, dw_rows)
+    )
+    _sum_parts(dw_rows, out.reshape(groups, -1, T))
+
+
+def _row(channels: int, x: Array) -> int:
+    """Numbers in a row for so many channels: whole vectors."""
+    lanes = VECTOR_BYTES // x.itemsize
+    return -(-channels // lanes) * lanes
+
+
+def _offsets(parts: int, count: int, name: str = "p") -> Array:
+    """Scratch for each part's list of so many offsets, and for those that fill up a tile."""
+    return scratch(f"conv2d.{name}", (parts, count + FEW_ROWS), np.int64)
+
+
+def _images(parts: int, together: int, x: Array, padding: Pair) -> Array:
+    """Scratch for each part's images in their margins; empty where there is no padding."""
+    _, C, H, W = x.shape
+    if padding == (0, 0):
+        together = 0
+    shape = (parts, together, C, H + 2 * padding[0], W + 2 * padding[1])
+    return scratch("conv2d.images", shape, x.dtype)
+
+
+# Below: x (N, C, H, W), y (N, K, OH, OW); of each part p, offsets of rows, q, offsets of terms, and
+# images (n, C, H + 2PH, W + 2PW); G groups, c and k channels of one.
+
+
+@threaded
+def _forward(
+    part: int,
+    parts: int,
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    p: Array,
+    q: Array,
+    images: Array,
+    w_rows: Array,
+    y_rows: Array,
+    y: Array,
+) -> None:
+    N, K, OH, OW = y.shape
+    _, c, KH, KW = w.shape
+    _, G, T, _ = w_rows.shape
+    H, W = images.shape[3:]
+    k, L = K // G, OH * OW
+    _positions(p[part], 0, OH, OW, 0, W, stride)
+    _fill_up(p[part], L)
+    _kernel_places(q[part], c, KH, KW, H, W, dilation)
+    for g in range(G):
+        transpose(w[g * k : (g + 1) * k].reshape(k, T), w_rows[part, g])
+    padded = images.shape[1] > 0
+    _clear(images[part].reshape(-1))
+    first, end = share(part, parts, N)
+    for n in range(first, end):
+        ahead = min(n + 1, end - 1)
+        prefetch(x[ahead].reshape(-1), 0, x[ahead].size)
+        image = x[n].reshape(-1)
+        if padded:
+            _copy_inside(x[n], padding, images[part, 0])
+            image = images[part, 0].reshape(-1)
+        for g in range(G):
+            _clear(y_rows[part].reshape(-1))
+            group = image[g * c * H * W :]
+            _add_products(group, p[part], q[part], w_rows[part, g], L, T, y_rows[part])
+            transpose(y_rows[part], y[n, g * k : (g + 1) * k].reshape(k, L))
+
+
+@threaded
+def _weight_gradient(
+    part: int,
+    parts: int,
+    x: Array,
+    dy: Array,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    p: Array,
+    q: Array,
+    images: Array,
+    dy_rows: Array,
+    dw_rows: Array,
+) -> None:
+    N, K, OH, OW = dy.shape
+    G = dw_rows.shape[1]
+    _, _, C, H, W = images.shape
+    k, c, L = K // G, C // G, OH * OW
+    T = c * kernel[0] * kernel[1]
+    together = dy_rows.shape[1] // L
+    _kernel_places(p[part], c, kernel[0], kernel[1], H, W, dilation)
+    _fill_up(p[part], T)
+    for i in range(together):
+        _positions(q[part], i * L, OH, OW, i * C * H * W, W, stride)
+    padded = images.shape[1] > 0
+    _clear(images[part].reshape(-1))
+    _clear(dw_rows[part].reshape(-1))
+    first, end = share(part, parts, N)
+    for n in range(first, end, together):
+        count = min(together, end - n)
+        for ahead in range(n + count, min(n + count + together, end)):
+            prefetch(x[ahead].reshape(-1), 0, x[ahead].size)
+            prefetch(dy[ahead].reshape(-1), 0, dy[ahead].size)
+        block = x[n : n + count].reshape(-1)
+        if padded:
+            for i in range(count):
+                _copy_inside(x[n + i], padding, images[part, i])
+            block = images[part].reshape(-1)
+        for g in range(G):
+            for i in range(count):
+                source = dy[n + i, g * k : (g + 1) * k].reshape(k, L)
+                transpose(source, dy_rows[part, i * L : (i + 1) * L])
+            group = block[g * c * H * W :]
+            _add_products(group, p[part], q[part], dy_rows[part], T, count * L, dw_rows[part, g])
+
+
+@elementwise
+def _sum_parts(dw_rows: Array, dw: Array) -> None:
+    """dw (G, K/G, T) = the sum of all parts' rows (G, T + spare, row), turned. The first part's are
+    overwritten."""
+    total = dw_rows[0].reshape(-1)
+    for part in range(1, len(dw_rows)):
+        more = dw_rows[part].reshape(-1)
+        for i in range(len(total)):
+            total[i] += more[i]
+    for g in range(len(dw)):
+        transpose(dw_rows[0, g], dw[g])
+
+
+@elementwise
+def _add_products(x: Array, p: Array, q: Array, w: Array, rows: int, terms: int, y: Array) -> None:
+    """y[a] += Σ over t < terms of x[p[a] + q[t]] w[t], for a < rows; some rows after them, for
+    which p is filled up, get what is not used."""
+    row = y.shape[1]
+    lanes = VECTOR_BYTES // y.itemsize
+    wide = row - row % (2 * lanes)  # up to here two vectors at a time, then one
+    for k in range(0, row, 2 * lanes):
+        a = 0
+        while a < rows:
+            if rows - a > FEW_ROWS:
+                if k < wide:
+                    add_many_wide_rows(x, p, q, w, y, a, terms, k)
+                else:
+                    add_many_narrow_rows(x, p, q, w, y, a, terms, k)
+                a += MANY_ROWS
+            else:
+                if k < wide:
+                    add_few_wide_rows(x, p, q, w, y, a, terms, k)
+                else:
+                    add_few_narrow_rows(x, p, q, w, y, a, terms, k)
+                a += FEW_ROWS
+
+
+@elementwise
+def _positions(offsets: Array, at: int, I: int, J: int, start: int, W: int, steps: Pair) -> None:
+    """offsets[at + i·J + j] = where place (i, j), in steps, lies after the start in rows of W."""
+    for i in range(I):
+        for j in range(J):
+            offsets[at + i * J + j] = start + i * steps[0] * W + j * steps[1]
+
+
+@elementwise
+def _kernel_places(
+    offsets: Array, c: int, KH: int, KW: int, H: int, W: int, dilation: Pair
+) -> None:
+    """offsets[c, a, b] = where this place of the kernel lies in an image of H×W."""
+    for channel in range(c):
+        _positions(offsets, channel * KH * KW, KH, KW, channel * H * W, W, dilation)
+
+
+@elementwise
+def _fill_up(offsets: Array, count: int) -> None:
+    """Repeats the last of so many offsets, for the rows that fill up a tile."""
+    for i in range(FEW_ROWS):
+        offsets[count + i] = offsets[count - 1]
+
+
+@elementwise
+def _copy_inside(x: Array, padding: Pair, image: Array) -> None:
+    """image (C, H + 2PH, W + 2PW) = x (C, H, W) inside the margin, which stays as it is."""
+    C, H, W = x.shape
+    _, height, width = image.shape
+    for c in range(C):
+        for h in range(H):
+            place = (c * height + h + padding[0]) * width + padding[1]
+            copy_numbers(x.reshape(-1), (c * H + h) * W, W, image.reshape(-1), place)
+
+
+@elementwise
+def _clear(x: Array) -> None:
+    for i in range(len(x)):
+        x[i] = 0
