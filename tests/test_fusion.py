@@ -229,6 +229,29 @@ def test_another_thread_is_not_noted():
     assert x.tolist() == [1, 1, 1]
 
 
+def test_two_threads_that_record_at_once():
+    """Each notes its own operations, and the backend is afterwards as it was."""
+    x, y, one = np.zeros(3), np.zeros(3), np.ones(3)
+    begun, replays = threading.Event(), []
+
+    def first():
+        begun.set()
+        other.join(0.2)  # time to record in between, were it not made to wait
+        NUMBA.add(x, one, out=x)
+
+    def second():
+        begun.wait()
+        replays.append(NUMBA.record(lambda: NUMBA.add(y, one, out=y)))
+
+    other = threading.Thread(target=second)
+    other.start()
+    replays.append(NUMBA.record(first))
+    other.join()
+    for replay in replays:
+        replay()
+    assert x.tolist() == y.tolist() == [2, 2, 2]
+
+
 class OfMyOwn(Activation):
     """What a student may write: arithmetic that is no operation."""
 

@@ -20,11 +20,12 @@ from minae.backends.spec import OPERATIONS
 # What makes an array or answers a question is done at once, everything else is noted.
 _AT_ONCE = ("empty", "zeros", "asarray", "to_numpy", "device_name", "sparse_pays")
 _NOTED = [name for name in OPERATIONS if name not in _AT_ONCE]
+_noting = threading.Lock()  # one recording at a time: it changes what the backend's names mean
 
 
 def record(run: Callable[[], None]) -> Callable[[], None]:
     """Do run() once, and return what does it again; see spec."""
-    with _noted() as calls:
+    with _noting, _noted() as calls:
         run()
     replay = partial(_do, fused(calls))
     replay()
