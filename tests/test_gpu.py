@@ -346,7 +346,9 @@ def test_a_step_allocates_nothing_and_waits_for_nothing():
     """Within an epoch, once each batch shape has been recorded; and it is one graph."""
     _, training = trained("cupy", "float32", small(), Adam(0.01), 6, 8, 20)
     assert training.at_epoch_end
+    waited = State.synchronizations
     training.step()  # draws the epoch's order, on the host
+    assert State.synchronizations == waited
     before = State.allocations, State.synchronizations
     training.step()
     training.step()
