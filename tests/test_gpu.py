@@ -233,31 +233,31 @@ def trained(backend, dtype, model, optimizer, steps, batch_size, samples):
     return losses(training, steps), training
 
 
-def test_twenty_steps_as_on_numba():
+def test_twenty_steps_as_on_numpy():
     """Three epochs of two batch shapes, dropout, a schedule and clipping: float64 to 1e-9, float32
     to its rounding."""
     runs = {
         (backend, dtype): trained(
             backend, dtype, small(), Adam(0.01, schedule=WarmUp(7), max_norm=1.0), STEPS, 8, 50
         )
-        for backend in ("numba", "cupy")
+        for backend in ("numpy", "cupy")
         for dtype in ("float32", "float64")
     }
     for dtype, near in (("float64", 1e-9), ("float32", 1e-4)):
-        (wanted, by_numba), (found, by_cupy) = runs["numba", dtype], runs["cupy", dtype]
+        (wanted, by_numpy), (found, by_cupy) = runs["numpy", dtype], runs["cupy", dtype]
         np.testing.assert_allclose(found, wanted, rtol=near)
-        assert by_cupy.averages() == {"loss": pytest.approx(by_numba.averages()["loss"], rel=near)}
+        assert by_cupy.averages() == {"loss": pytest.approx(by_numpy.averages()["loss"], rel=near)}
         weights = by_cupy.model.parameters.to_numpy()
-        for path, w in by_numba.model.parameters.to_numpy().items():
+        for path, w in by_numpy.model.parameters.to_numpy().items():
             np.testing.assert_allclose(weights[path], w, rtol=near, atol=near)
 
 
 @pytest.mark.parametrize("name", recipes.image_recipes())
-def test_recipe_as_on_numba(name):
+def test_recipe_as_on_numpy(name):
     """The first steps of every recipe, eager and replayed. On a processor in small batches."""
     batch_size, steps = (256, STEPS) if gpu.has_gpu() else (4, 3)
     runs = []
-    for backend in ("numba", "cupy"):
+    for backend in ("numpy", "cupy"):
         recipe = recipes.make(name)
         run = trained(
             backend, "float32", recipe.model, recipe.optimizer, steps, batch_size, 5 * batch_size
@@ -267,35 +267,35 @@ def test_recipe_as_on_numba(name):
 
 
 @pytest.mark.parametrize("name", [n for n in recipes.RECIPES if n not in recipes.image_recipes()])
-def test_recipe_of_other_data_as_on_numba(name):
+def test_recipe_of_other_data_as_on_numpy(name):
     """Series, records, levels and music: the first steps, and what the model makes of data."""
     data = recipes.data(name).load()
     options = {n: v for n, v in data.dimensions.items() if n in recipes.options(name)}
     found = []
-    for backend in ("numba", "cupy"):
+    for backend in ("numpy", "cupy"):
         recipe = recipes.make(name, **options)
         model = recipe.model.bind(gpu.get_backend(backend), "float32", seed=3)
         training = Training(model, recipe.optimizer, data.train_images[:20], batch_size=4, seed=5)
         found.append((losses(training, 3), model.reconstruct(data.test_images[:6]), model))
-    (wanted, y, on_numba), (steps, y_found, on_cupy) = found
+    (wanted, y, on_numpy), (steps, y_found, on_cupy) = found
     np.testing.assert_allclose(steps, wanted, rtol=1e-4)
     np.testing.assert_allclose(y_found, y, rtol=1e-3, atol=1e-4)
-    check_figures(on_cupy, on_numba, data.test_images[:6])
-    if hasattr(on_numba, "errors"):
-        errors = (model.errors(data.test_images[:6]) for model in (on_cupy, on_numba))
+    check_figures(on_cupy, on_numpy, data.test_images[:6])
+    if hasattr(on_numpy, "errors"):
+        errors = (model.errors(data.test_images[:6]) for model in (on_cupy, on_numpy))
         np.testing.assert_allclose(*errors, rtol=1e-3, atol=1e-4)
 
 
-def check_figures(model, on_numba, *data):
-    wanted, found = on_numba.evaluate(*data), model.evaluate(*data)
+def check_figures(model, on_numpy, *data):
+    wanted, found = on_numpy.evaluate(*data), model.evaluate(*data)
     assert found == {name: pytest.approx(value, rel=1e-3) for name, value in wanted.items()}
 
 
 @pytest.mark.parametrize("stack", [("tanh",), ("sigmoid", "tanh"), ("elu", "softplus", "tanh")])
-def test_contractive_stack_as_on_numba(stack):
+def test_contractive_stack_as_on_numpy(stack):
     """Its closed form, and the Jacobian of several layers row by row."""
     images, found = np.random.default_rng(0).random((12, 6)), []
-    for backend in ("numba", "cupy"):
+    for backend in ("numpy", "cupy"):
         layers = [Dense(6 - i, 5 - i, activation=a) for i, a in enumerate(stack)]
         model = ContractiveAutoencoder(
             (6,),
@@ -309,10 +309,10 @@ def test_contractive_stack_as_on_numba(stack):
     np.testing.assert_allclose(found[1], found[0], rtol=1e-9)
 
 
-def test_convolutions_with_batch_normalization_as_on_numba():
+def test_convolutions_with_batch_normalization_as_on_numpy():
     runs = [
         trained(backend, "float64", convolutional(), SGD(0.05, 0.9), 4, 6, 12)[0]
-        for backend in ("numba", "cupy")
+        for backend in ("numpy", "cupy")
     ]
     np.testing.assert_allclose(runs[1], runs[0], rtol=1e-9)
 
@@ -363,25 +363,25 @@ def bound(name):
 
 def test_a_bound_model_encodes_and_decodes():
     images, _ = mnist(5)
-    model, on_numba = bound("vae"), recipes.make("vae").model.bind("numba", "float32", 1)
-    np.testing.assert_allclose(model.encode(images), on_numba.encode(images), rtol=1e-4, atol=1e-5)
+    model, on_numpy = bound("vae"), recipes.make("vae").model.bind("numpy", "float32", 1)
+    np.testing.assert_allclose(model.encode(images), on_numpy.encode(images), rtol=1e-4, atol=1e-5)
     pixels = model.sample(3, seed=2)
-    np.testing.assert_allclose(pixels, on_numba.sample(3, seed=2), rtol=1e-4, atol=1e-5)
-    for figure, value in on_numba.evaluate(images).items():
+    np.testing.assert_allclose(pixels, on_numpy.sample(3, seed=2), rtol=1e-4, atol=1e-5)
+    for figure, value in on_numpy.evaluate(images).items():
         assert model.evaluate(images)[figure] == pytest.approx(value, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", recipes.image_recipes())
-def test_figures_as_on_numba(name):
+def test_figures_as_on_numpy(name):
     (images, labels), model = mnist(6), recipes.make(name).model
-    on_numba = model.bind("numba", "float32", 1)
-    check_figures(bound(name), on_numba, images, *labels_for(model, labels))
+    on_numpy = model.bind("numpy", "float32", 1)
+    check_figures(bound(name), on_numpy, images, *labels_for(model, labels))
 
 
-def test_bounds_of_many_draws_as_on_numba():
+def test_bounds_of_many_draws_as_on_numpy():
     images, _ = mnist(3)
-    on_numba = recipes.make("iwae").model.bind("numba", "float32", 1)
-    wanted = on_numba.nll(images, samples=60)
+    on_numpy = recipes.make("iwae").model.bind("numpy", "float32", 1)
+    wanted = on_numpy.nll(images, samples=60)
     np.testing.assert_allclose(bound("iwae").nll(images, samples=60), wanted, rtol=1e-4)
 
 
