@@ -7,6 +7,7 @@ the layers are in test_operations.py and test_layers.py, with those of the other
 import gc
 import importlib
 from functools import cache
+from types import SimpleNamespace
 
 import comparison
 import cupy_on_host
@@ -119,6 +120,82 @@ def test_results_do_not_depend_on_the_order_of_threads_and_blocks(name, monkeypa
             found.append(comparison.run(on_host, name, call))
         for result in found[0]:
             np.testing.assert_array_equal(found[0][result], found[1][result], strict=True)
+
+
+# ------------------------------------------------------------ sums
+SHAPES = [(1, 1, 1), (33, 5, 1), (300, 33, 1), (257, 3, 4), (40, 7, 9), (70, 3, 25), (33, 40, 31)]
+SHAPES += [(3, 2, 32), (5, 17, 33), (40, 3, 144), (5, 1, 784), (1030, 1, 200)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_sums_over_channels_of_every_shape(shape, per_sample):
+    """Few and many channels, narrow and wide images, one chunk of samples and many."""
+    N, K, L = shape
+    rng, found = np.random.default_rng(0), []
+    dy, y = rng.normal(size=(2, N, K, 1, L))
+    for ops in (minae.get_backend("numpy"), gpu.OnHost(gpu.backend())):
+        dx, db = np.full(dy.shape, np.nan), np.full((N, K) if per_sample else (K,), np.nan)
+        ops.bias_activation_backward(dy, y, "tanh", 0.0, dx=dx, db=db)
+        found.append((dx, db))
+    for wanted, one in zip(*found, strict=True):
+        np.testing.assert_allclose(one, wanted, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_statistics_of_every_shape(shape):
+    N, K, L = shape
+    if N * L == 1:
+        return  # no variance
+    rng, found = np.random.default_rng(0), []
+    x, dy = rng.normal(3, 2, size=(2, N, K, 1, L))
+    gamma, beta = rng.normal(size=(2, K))
+    for ops in (minae.get_backend("numpy"), gpu.OnHost(gpu.backend())):
+        y, dx = np.full((2, *x.shape), np.nan)
+        running, (mean, inv_std, dgamma, dbeta) = np.zeros((2, K)), np.full((4, K), np.nan)
+        statistics = {"mean": mean, "inv_std": inv_std}
+        ops.batch_norm_forward(x, gamma, beta, *running, 0.1, 1e-5, out=y, **statistics)
+        gradients = {"dx": dx, "dgamma": dgamma, "dbeta": dbeta}
+        ops.batch_norm_backward(dy, x, gamma, mean, inv_std, **gradients)
+        found.append((y, dx, running, mean, inv_std, dgamma, dbeta))
+    for wanted, one in zip(*found, strict=True):
+        np.testing.assert_allclose(one, wanted, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 255, 257, 2**18 + 1, 2**18 + 300])
+def test_sums_over_the_whole_leave_their_tickets(n):
+    """More elements than threads, the last block alone, and the second call as the first."""
+    t, y = np.random.default_rng(0).normal(size=(2, 1, n))
+    for _ in range(2):
+        value = np.full(1, np.nan)
+        gpu.OnHost(gpu.backend()).mse(y, t, 0.5, value=value, dy=None)
+        assert value[0] == pytest.approx(0.5 * np.sum((y - t) ** 2), rel=1e-12)
+
+
+def test_sums_are_the_same_each_time(ops):
+    """Bit for bit: the last block of a grid reads what all the others wrote, however they raced."""
+    N, K = (2048, 784) if gpu.has_gpu() else (300, 40)
+    y, t = (ops.asarray(a) for a in np.random.default_rng(0).random((2, N, K), np.float32))
+    value, db = ops.zeros((1,), np.float64), ops.zeros((K,), np.float32)
+    dx, found = ops.zeros((N, K), np.float32), set()
+    for _ in range(300 if gpu.has_gpu() else 3):
+        ops.bce(y, t, 1.0, value=value, dp=dx)
+        ops.bias_activation_backward(dx, y, "sigmoid", 0.0, dx=dx, db=db)
+        found.add((ops.to_numpy(value).tobytes(), ops.to_numpy(db).tobytes()))
+    assert len(found) == 1
+
+
+@emulated
+@pytest.mark.parametrize("shape", [(256, 16, 144), (256, 32, 25), (256, 64, 4), (16384, 1, 784)])
+def test_sums_over_channels_fill_a_card(shape, monkeypatch):
+    """A block for half of an H200's 132 multiprocessors or more, and few numbers a thread."""
+    arrays, grids = column("arrays"), []
+    monkeypatch.setattr(arrays, "launch", lambda f, k, d, grid, *_, **__: grids.append(grid))
+    x = SimpleNamespace(shape=(*shape[:2], 1, shape[2]))
+    arrays.channel_sums("activations", "any", np.float32, x)
+    blocks = np.prod(grids[0])
+    assert 64 <= blocks <= 8192
+    assert np.prod(shape) / blocks / 256 <= 16
 
 
 # ------------------------------------------------------------ tiles

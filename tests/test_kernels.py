@@ -116,10 +116,13 @@ def test_a_mistake_is_seen():
 @pytest.mark.parametrize("file", SINGLE)
 def test_float32_is_not_computed_in_float64(file):
     """A constant like 0.5 without its type would double an expression, at up to 64 times the cost:
-    only additions (of sums) and conversions are in double precision."""
+    only additions (of sums), the factor of a whole sum and conversions are in double precision."""
     _, _, ptx = compiled(file, np.float32, "compute_80")
     assert ".f32" in ptx
-    assert not re.findall(r"\b(?:mul|fma|div|sqrt|ex2)\S*\.f64", ptx)
+    values = re.findall(r"st\.global\.f64\s+\[.*\], (%fd\d+);", ptx)
+    products = re.findall(r"\bmul\S*\.f64\s+(%fd\d+)", ptx)
+    assert {*products} <= {*values}
+    assert not re.findall(r"\b(?:fma|div|sqrt|ex2)\S*\.f64", ptx)
 
 
 def test_products_read_shared_memory_16_bytes_at_a_time():
