@@ -224,6 +224,31 @@ def check_in_every_draw(name):
             comparison.check(on_host, name, CASES[name](Draw(dtype, seed)), dtype)
 
 
+def test_divisors_divide():
+    """Small and large numbers, and those beside a multiple of the divisor."""
+    device = gpu.device()
+    text = (device.KERNELS / "product.cuh").read_text(encoding="utf-8").split("#define DEPTH")[0]
+    code = text.encode("ascii", "ignore").decode() + (
+        'extern "C" __global__ void k(const int *n, const int *d, int count, int *q, int *r) {\n'
+        "    int i = blockIdx.x * blockDim.x + threadIdx.x;\n"
+        "    if (i < count) { q[i] = n[i] / divisor(d[i]); r[i] = n[i] % divisor(d[i]); }\n"
+        "}\n"
+    )
+    module = device.cupy.RawModule(code=code, options=device.options(np.float32), backend="nvrtc")
+    rng, most = np.random.default_rng(0), 2**31 - 1
+    d = np.concatenate([np.arange(1, 200), 2 ** np.arange(31), 2 ** np.arange(31) + 1])
+    d = np.concatenate([d, [most, most - 1], rng.integers(1, most, 500)])
+    n = [0 * d, d - 1, d, most - most % d - 1, most - most % d, 0 * d + most]
+    n = np.stack([*n, *rng.integers(0, most, (9, len(d)))])
+    n, d = (x.ravel().astype(np.int32) for x in np.broadcast_arrays(n, d))
+    q, r = device.zeros(n.shape, n.dtype), device.zeros(n.shape, n.dtype)
+    given = (device.from_host(n), device.from_host(d), np.int32(n.size), q, r)
+    with device._stream:
+        module.get_function("k")((device.for_each(n.size),), (256,), given)
+    np.testing.assert_array_equal(device.to_host(q), n // d)
+    np.testing.assert_array_equal(device.to_host(r), n % d)
+
+
 def test_large_products_take_large_tiles():
     """128x128 where these make a block for each multiprocessor of a large card twice over."""
     tile = column("dense").tile

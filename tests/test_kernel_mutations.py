@@ -24,9 +24,9 @@ pytestmark = [
 
 # operation, what stands in the source, what is put in its place (everywhere)
 FAULTS = {
-    "tile of a transposed": ("matmul", "a[q * M + m]", "a[m * M + q]"),
+    "tile of a transposed": ("matmul", "matrix(a, 1, M)", "matrix(a, M, 1)"),
     "last term dropped": ("matmul", "min(Q, first + terms)", "min(Q - 1, first + terms)"),
-    "beyond the last term": ("matmul", "m < M && q < last ? a(m, q)", "m < M ? a(m, q)"),
+    "beyond the last term": ("matmul", "m < M && q < last ? a.at", "m < M ? a.at"),
     "place in a large tile": (
         "matmul",
         "(i / 4) * 64 + t * 4 + i % 4",
@@ -58,9 +58,15 @@ FAULTS = {
     "not the last block": ("mse", "== blocks - 1", "== blocks - 2"),
     "a ticket that is kept": ("mse", "if (last) *ticket = 0;", ""),
     "most splits left out": ("conv2d_weight_gradient", "s = y; s < splits", "s = y; s < 8"),
-    "padding": ("conv2d_forward", "q % taps / KW * DH - PH", "q % taps / KW * DH"),
-    "groups": ("conv2d_forward", "w[(g * k + m)", "w[m"),
+    "padding": ("conv2d_forward", "r % L / OW * SH - PH", "r % L / OW * SH"),
+    "groups": ("conv2d_forward", "w + g * k * c * taps", "w"),
     "phase": ("conv2d_input_gradient", "(phase - P) % S", "(phase + P) % S"),
+    "first output of a phase": (
+        "conv2d_input_gradient",
+        "a0 = ta.first * DH / SH",
+        "a0 = ta.first",
+    ),
+    "divisor rounded down": ("conv2d_forward", "+ d - 1) / d", ") / d"),
     "taps of a phase": ("conv2d_input_gradient", "t.step * D % S != 0", "t.step % S != 0"),
     "split of the pixels": ("conv2d_weight_gradient", "split * terms", "split * terms + split"),
     "ties of a maximum": ("max_pool2d_forward", "value > best", "value >= best"),

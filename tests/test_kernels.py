@@ -130,6 +130,15 @@ def test_products_read_shared_memory_16_bytes_at_a_time():
     assert "ld.shared.v4.f32" in ptx and "ld.shared.f32" not in ptx
 
 
+def test_convolutions_do_not_divide_at_every_element():
+    """A division by what the compiler does not know is some 25 instructions; those that are left
+    stand before the loop over terms and after it."""
+    _, _, ptx = compiled("conv2d", np.float32, "compute_80")
+    for kernel in ptx.split(".visible .entry ")[1:]:
+        limit = 60 if "input_gradient" in kernel.split("(")[0] else 25
+        assert len(re.findall(r"\b(?:div|rem)\.[su](?:32|64)", kernel)) <= limit
+
+
 def test_every_file_of_the_column_has_its_kernels():
     """The same names as the other backends' files, beside what they share."""
     columns = {

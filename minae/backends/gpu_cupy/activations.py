@@ -75,13 +75,13 @@ def bias_activation_backward(
         if db is not None:
             copy(dx, out=db.reshape(dx.shape))
         return
-    given = (dy, y, number, slope)
     if db.ndim == 2:
-        kernel, rows = "bias_activation_backward_rows", N * K
-        given = (*given, rows, L, dx, db)
-        launch("activations", kernel, dx.dtype, -(-rows // 8), *given, threads=THREADS_OF_32)
+        given = (dy, y, number, slope, N * K, L, dx, db)
+        kernel, blocks = "bias_activation_backward_rows", -(-N * K // 8)
+        launch("activations", kernel, dx.dtype, blocks, *given, threads=THREADS_OF_32)
     else:
-        channel_sums("activations", "bias_activation_backward_sums", dx.dtype, y, *given, dx, db)
+        kernel, sums = "bias_activation_backward_sums", (dy, y, number, slope, dx, db)
+        channel_sums("activations", kernel, dx.dtype, y, *sums)
 
 
 def bias_activation_double_backward(
