@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
-from minae import MinaeError, random, recipes
+from minae import MinaeError, recipes
 from minae.layers import Dense, Sequential
 from minae.losses import MSE, BCEWithLogits
 from minae.models import Autoencoder, VariationalAutoencoder
@@ -356,22 +356,6 @@ def test_without_shuffle_the_order_is_that_of_the_data():
     training = Training(tiny(), SGD(0.1), tiny_images(7), batch_size=3, shuffle=False)
     rows = [training.step().batch.rows.tolist() for _ in range(6)]
     assert rows == [[0, 1, 2], [3, 4, 5], [6]] * 2
-
-
-@pytest.mark.parametrize("ties", [0, 1, 40])
-def test_samples_of_the_same_bits_keep_their_order(ties):
-    keys = np.random.default_rng(0).integers(0, 2**32, (1000, 2), np.uint32)
-    keys[-ties or 1000 :] = keys[7]
-
-    class Drawing:
-        name = "any"
-        empty, asarray = staticmethod(np.empty), staticmethod(np.asarray)
-
-        def random_uint32(self, seed, purpose, step, rows, *, out):
-            out[...] = keys
-
-    order = random.permutation(Drawing(), 0, 0, 1000)
-    np.testing.assert_array_equal(order, np.lexsort((keys[:, 1], keys[:, 0])))
 
 
 @every_backend
