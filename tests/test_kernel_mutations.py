@@ -116,11 +116,6 @@ FAULTS = {
     "begin of a bucket": ("argsort", "unsigned int place = begin;", "unsigned int place = 0;"),
     "ties by who came first": ("argsort", "other < row", "j < i"),
     "rest of a key": ("argsort", "b < rest ||", ""),
-    "no barrier between counts": (
-        "argsort",
-        "sums[t] = sum;\n    __syncthreads();",
-        "sums[t] = sum;",
-    ),
     "threshold": ("binarize", "u[i] < x[i]", "u[i] > x[i]"),
     "rounds": ("random_uint32", "round < 10", "round < 9"),
     "key": ("random_uint32", "k1 += 0xBB67AE85u", "k1 += 0xBB67AE84u"),
