@@ -269,13 +269,13 @@ def test_large_products_take_large_tiles():
     assert (tile(256, 20), tile(20, 256)) == ((64, 32), (32, 64))
 
 
-@pytest.mark.parametrize("terms", [1, 15, 64, 100, 784, 16384])
+@pytest.mark.parametrize("terms", [1, 15, 64, 100, 784, 16384, 3_211_264])
 @pytest.mark.parametrize("blocks", [1, 7, 255, 256, 1000])
 def test_every_term_falls_to_one_part(terms, blocks):
     parts, each = column("arrays").split(terms, blocks, 32)
     assert (parts - 1) * each < terms <= parts * each
     assert each % 16 == 0 and 1 <= parts <= 32
-    assert parts == 1 or (each >= 64 and parts * blocks <= 256)
+    assert parts == 1 or (each >= 64 and parts * blocks <= (256 if each < 1024 else 1024))
 
 
 # ------------------------------------------------------------ graphs
@@ -311,13 +311,14 @@ def test_a_recording_keeps_its_scratch_space(ops):
     np.testing.assert_allclose(ops.to_numpy(out), a @ b.T, rtol=1e-4, atol=1e-3)
 
 
-@emulated
 def test_what_cannot_be_recorded_is_refused(ops):
+    """Also where CUDA itself would allow it: memory out of CuPy's pool."""
     x = ops.zeros((3,), np.float32)
     for run in (lambda: ops.to_numpy(x), lambda: ops.empty((7,), np.float32)):
         with pytest.raises(RuntimeError, match="not permitted when stream is capturing"):
             ops.record(run)
         ops.to_numpy(x)  # and the capture is over
+    ops.empty((7,), np.float32)
 
 
 # ------------------------------------------------------------ whole steps

@@ -153,10 +153,12 @@ def split(terms: int, blocks: int, longest: int) -> tuple[int, int]:
     """(parts, terms in each) that a product's sums are split into where it has few tiles.
 
     As many as make about 256 blocks, two for each multiprocessor of a large card, of 64 terms or
-    more and a whole number of the tiles' depth; it depends on the shapes alone, so results do not
-    depend on the card. `longest` bounds the parts.
+    more, or 1024 blocks of 1024 terms or more, which wait for memory at the same time; each of a
+    whole number of the tiles' depth. It depends on the shapes alone, so results do not depend on
+    the card. `longest` bounds the parts.
     """
-    parts = max(1, min(256 // blocks, terms // 64, longest))
+    parts = max(min(256 // blocks, terms // 64), min(1024 // blocks, terms // 1024))
+    parts = max(1, min(parts, longest))
     each = -(-terms // parts)
     each += -each % 16
     return -(-terms // each), each
