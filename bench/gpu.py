@@ -55,6 +55,7 @@ class Eager:
         return getattr(self.ops, name)
 
     def record(self, run: Callable[[], None]) -> Callable[[], None]:
+        run()
         return run
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from minae import random
 from minae.backends.spec import Array
 from minae.errors import Diverged, MinaeError
-from minae.layers.layer import Cache, SparseInput
+from minae.layers.layer import Cache, Layer, SparseInput
 from minae.models.model import Model
 from minae.optim import Optimizer
 
@@ -18,10 +18,14 @@ class Training:
     """Trains a bound model on images kept on the device, with an optimizer of its own.
 
     images (M, D), uint8 or float in [0, 1], and integer labels (M,) are given on the host. On a CPU
-    they are used where they lie and are not to be changed: of mostly black ones, what is not zero
-    is listed at the beginning. Each epoch visits every sample once, in a new order if `shuffle`;
+    they are used where they lie and are not to be changed: of mostly black ones it is noted at the
+    beginning where they are not. Each epoch visits every sample once, in a new order if `shuffle`;
     its last batch is smaller where batch_size does not divide M. `step()` is one optimizer step;
     nothing is allocated after the first of each size.
+
+    Steps are recorded by the backend and done again without Python's part, unless record=False
+    (say, to look into them with a debugger). A class that is not minae's may do what no recording
+    holds, arithmetic of its own in `forward`: where there is one, steps are recorded only if asked.
     """
 
     def __init__(
@@ -34,17 +38,19 @@ class Training:
         batch_size: int,
         seed: int = 0,
         shuffle: bool = True,
+        record: bool | None = None,
     ) -> None:
         if batch_size < 1:
             raise MinaeError(f"a batch holds 1 sample or more, found batch size {batch_size}")
         self.model, self.optimizer = model, optimizer
         self.images = model.device_images(images)
-        self.nonzeros = model.nonzeros(np.asarray(images))
         model.prepare(images)
         self.samples = len(self.images)
         self.labels = model.device_labels(labels, self.samples)
         self.batch_size = min(batch_size, self.samples)
+        self.strips = model.strips(np.asarray(images), self.batch_size)
         self.seed, self.shuffle = seed, shuffle
+        self.record = _all_ours(model, optimizer) if record is None else record
         self.epoch, self._start = 0, 0
         self._caches: dict[int, Cache] = {}
         self._order = self._new_order()
@@ -79,11 +85,12 @@ class Training:
         cache = self._cache(stop - self._start)
         self.model.ops.copy(self._order[self._start : stop], out=cache.batch.rows)
         self.optimizer.begin_step()
-        if cache.replay is None:
-            self._compute(cache)  # makes scratch space and kernels for what is then recorded
+        if cache.replay is not None:
+            cache.replay()
+        elif self.record:
             cache.replay = self.model.ops.record(partial(self._compute, cache))
         else:
-            cache.replay()
+            self._compute(cache)
         cache.batches += 1
         self._start = stop
         self.last = cache
@@ -177,9 +184,8 @@ class Training:
         if samples not in self._caches:
             cache = self.model.new_cache(samples, seed=self.seed)
             cache.batch.step = self.optimizer.step_count  # the same array: it counts for both
-            if self.nonzeros is not None:
-                scaling = self.model.scaling(self.images)
-                cache.batch.sparse = SparseInput(cache.x, self.nonzeros, cache.batch.rows, *scaling)
+            if self.strips is not None:
+                cache.batch.sparse = SparseInput(cache.x, cache.batch.rows, self.strips)
             cache.totals = {
                 name: self.model.ops.zeros((1,), np.float64) for name in self.model.parts
             }
@@ -187,6 +193,15 @@ class Training:
             cache.replay = None
             self._caches[samples] = cache
         return self._caches[samples]
+
+
+def _all_ours(model: Model, optimizer: Optimizer) -> bool:
+    """Whether nothing that takes part in a step is of a class from outside."""
+    parts: list[object] = [model, optimizer, model.loss, *model.networks().values()]
+    for part in parts:
+        if isinstance(part, Layer):
+            parts += part.sublayers()
+    return all(type(part).__module__.partition(".")[0] == "minae" for part in parts)
 
 
 def average_loss(model: Model, images: Array, labels: Array | None = None) -> dict[str, float]:

@@ -19,7 +19,7 @@ from comparison import (
 from torch.distributions import Normal, kl_divergence
 
 from minae.backends.spec import Array
-from reference.sparse import nonzeros
+from reference.sparse import STRIP, strips_of
 
 
 # ------------------------------------------------------------ losses.py
@@ -639,63 +639,57 @@ def binarize(d: Draw) -> Call:
 
 
 # ------------------------------------------------------------ sparse.py
-def draw_sparse(d: Draw) -> tuple[Any, Any, Array, Array, tuple[float, float]]:
-    """(N, K), the nonzeros of u (M, D), u itself, rows, scaling; samples without a nonzero too."""
-    (M, D), (N, K) = d.matrix(), d.matrix()
-    K = d.pick((K, 30, 128, 131))
-    u = d.rng.integers(1, 256, size=(M, D)) * (d.rng.random((M, D)) < d.pick((0.0, 0.2, 1.0)))
-    u = u.astype(np.uint8) if d.each((True, False)) else (u / 64).astype(d.dtype)
-    starts, columns, values = nonzeros(u)
-    sparse = d.array(starts.astype(np.int64)), d.array(columns.astype(np.uint16)), d.array(values)
-    scaling = d.pick(((1.0, 0.0), (1 / 255, 0.0), (2 / 255, -1.0)))
-    return (N, K), sparse, u, d.integers(M, (N,)), scaling
+def draw_sparse(d: Draw) -> tuple[int, Array, Array, Array]:
+    """K; strips of a set, some samples without any; rows; x (N, D), not 0 in strips left out."""
+    (N, D), (M, K) = d.matrix(), d.matrix()
+    D, K = d.pick((D, 64, 784, 1000)), d.pick((K, 30, 128, 131))
+    u = d.rng.random((M, D)) < d.pick((0.0, 0.05, 1.0)) * d.rng.integers(2, size=(M, 1))
+    return K, d.array(strips_of(u)), d.integers(M, (N,)), d.normal((N, D))
+
+
+def mask(strips: Any, rows: Any, D: int) -> Any:
+    """m (N, D)."""
+    words = np.asarray(strips)[np.asarray(rows)].astype("<u8")
+    bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")  # (N, 64·words)
+    return torch.from_numpy(np.repeat(bits, STRIP, axis=1)[:, :D])
 
 
 @case
 def sparse_matmul(d: Draw) -> Call:
-    (N, K), sparse, u, rows, scaling = draw_sparse(d)
+    K, strips, rows, x = draw_sparse(d)
 
-    def judge(starts: Any, columns: Any, values: Any, rows: Any, w: Any, scale: Any, shift: Any):
-        return (scale * torch.from_numpy(u.astype(np.float64))[rows] + shift).to(w.dtype) @ w.T
-
-    def size(*arguments: Any) -> Any:
-        *arrays, rows, w, scale, shift = arguments
-        return ref.sparse_matmul(*arrays, rows, np.abs(w), scale, abs(shift))
+    def size(strips: Any, rows: Any, x: Any, w: Any) -> Any:
+        return ref.sparse_matmul(strips, rows, np.abs(x), np.abs(w))
 
     return Call(
-        (*sparse, rows, d.normal((K, u.shape[1])), *scaling),
-        {"out": d.out((N, K))},
+        (strips, rows, x, d.normal((K, x.shape[1]))),
+        {"out": d.out((len(x), K))},
         ref.sparse_matmul,
-        judge,
+        lambda strips, rows, x, w: (x * mask(strips, rows, x.shape[1])) @ w.T,
         size,
-        terms=u.shape[1],
+        terms=x.shape[1],
     )
 
 
 @case
 def sparse_weight_gradient(d: Draw) -> Call:
-    (N, K), sparse, u, rows, scaling = draw_sparse(d)
-    D = u.shape[1]
+    K, strips, rows, x = draw_sparse(d)
+    D = x.shape[1]
 
-    def reference(*arguments: Any) -> Any:
-        return ref.sparse_weight_gradient(*arguments, D)
-
-    def judge(starts: Any, columns: Any, values: Any, rows: Any, dy: Any, scale: Any, shift: Any):
-        x = (scale * torch.from_numpy(u.astype(np.float64))[rows] + shift).to(dy.dtype)
+    def judge(strips: Any, rows: Any, x: Any, dy: Any) -> Any:
         w = torch.zeros((K, D), dtype=dy.dtype, requires_grad=True)
-        return gradients(lambda w: x @ w.T, dy, w)
+        return gradients(lambda w: (x * mask(strips, rows, D)) @ w.T, dy, w)
 
-    def size(*arguments: Any) -> Any:
-        *arrays, dy, scale, shift = arguments
-        return reference(*arrays, np.abs(dy), scale, abs(shift))
+    def size(strips: Any, rows: Any, x: Any, dy: Any) -> Any:
+        return ref.sparse_weight_gradient(strips, rows, np.abs(x), np.abs(dy))
 
     return Call(
-        (*sparse, rows, d.normal((N, K)), *scaling),
+        (strips, rows, x, d.normal((len(x), K))),
         {"out": d.out((K, D))},
-        reference,
+        ref.sparse_weight_gradient,
         judge,
         size,
-        terms=N,
+        terms=len(x),
     )
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib.machinery
 import inspect
+import os
 import pathlib
 import re
 import subprocess
@@ -167,3 +168,31 @@ def test_without_numba(monkeypatch):
         minae.get_backend("numba")
     assert minae.get_backend("auto").name == "numpy"
     assert minae.get_backend().name == "numpy"
+
+
+def test_kernels_of_one_loop_are_kept_apart_on_disk(tmp_path):
+    """Numba finds a kernel by name and line: a second process finds each, and compiles none."""
+    script = """
+import numpy as np
+from minae import get_backend
+from minae.backends.cpu_numba import activations as of_numba
+numba, numpy = get_backend("numba"), get_backend("numpy")
+x, b, db = np.linspace(-2, 2, 32).reshape(4, 8), np.ones(8), np.empty(8)
+kernels = []
+for name in ("relu", "tanh"):
+    y, dx, wanted = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+    numba.bias_activation_forward(x, b, name, 0.0, out=y)
+    numpy.bias_activation_forward(x, b, name, 0.0, out=wanted)
+    assert np.allclose(y, wanted)
+    numba.bias_activation_backward(x, y, name, 0.0, dx=dx, db=db)
+    numpy.bias_activation_backward(x, y, name, 0.0, dx=wanted, db=db)
+    assert np.allclose(dx, wanted)
+    kernels += [of_numba._FORWARD[name], of_numba._BACKWARD[name]]
+print(*(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
+"""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    for compiled in ("1 1 1 1", "0 0 0 0"):
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+        )
+        assert done.stdout.strip() == compiled, done.stderr

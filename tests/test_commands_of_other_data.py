@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from test_commands import PNG, minae_says
 
 import minae
@@ -97,7 +98,8 @@ def test_every_command_speaks_of_the_data(recipe, runs, tmp_path, capsys):
 @pytest.mark.parametrize("recipe", RUNS)
 def test_the_training_speaks_of_the_data(recipe, runs, tmp_path, capsys, monkeypatch):
     drawn = []
-    monkeypatch.setattr("minae.plots._annotate", lambda axes, *words: drawn.extend(words))
+    for method in ("set_title", "set_xlabel", "set_ylabel"):
+        monkeypatch.setattr(Axes, method, lambda axes, words, **style: drawn.append(words))
     options = ["--steps", "2", "--backend", "numpy", "--threads", "1", "--out", tmp_path / "run"]
     code, said = minae_says(capsys, "train", recipe, *options)
     assert code == 0

@@ -616,33 +616,36 @@ SPARSE = ("sparse_matmul", "sparse_weight_gradient")
 
 
 @wrong(*SPARSE)
-def first_rows_for_all(right, starts, columns, values, rows, *rest, out):
-    right(starts, columns, values, np.arange(len(rows)) % (len(starts) - 1), *rest, out=out)
+def first_rows_for_all(right, strips, rows, *rest, out):
+    right(strips, np.arange(len(rows)) % len(strips), *rest, out=out)
 
 
 @wrong(*SPARSE)
-def last_nonzero_forgotten(right, starts, columns, values, *rest, out):
-    right(starts, columns, np.concatenate((values[:-1], 0 * values[-1:])), *rest, out=out)
+def all_strips(right, strips, *rest, out):
+    right(np.full_like(strips, 2**64 - 1), *rest, out=out)
 
 
 @wrong(*SPARSE)
-def values_taken_for_one(right, starts, columns, values, *rest, out):
-    right(starts, columns, np.ones_like(values), *rest, out=out)
+def last_strip_forgotten(right, strips, rows, x, *rest, out):
+    last = (x.shape[1] - 1) // 8
+    strips = strips.copy()
+    strips[:, last // 64] &= ~np.uint64(1 << last % 64)
+    right(strips, rows, x, *rest, out=out)
 
 
 @wrong(*SPARSE)
-def without_shift(right, *arguments, out):
-    right(*arguments[:-1], 0.0, out=out)
+def strips_off_by_one(right, strips, *rest, out):
+    right(strips << np.uint64(1) | strips >> np.uint64(63), *rest, out=out)
 
 
 @wrong(*SPARSE)
-def columns_off_by_one(right, starts, columns, values, *rest, out):
-    right(starts, np.maximum(columns, 1) - 1, values, *rest, out=out)
+def words_the_wrong_way_round(right, strips, *rest, out):
+    right(strips[:, ::-1], *rest, out=out)
 
 
 @wrong("sparse_weight_gradient")
-def upstream_of_the_sample_before(right, starts, columns, values, rows, dy, *rest, out):
-    right(starts, columns, values, rows, np.roll(dy, 1, axis=0), *rest, out=out)
+def upstream_of_the_sample_before(right, strips, rows, x, dy, *, out):
+    right(strips, rows, x, np.roll(dy, 1, axis=0), out=out)
 
 
 # ------------------------------------------------------------ gaussian_kl, reparameterization

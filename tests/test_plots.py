@@ -9,9 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from minae import plots
+from minae.plots.figure import DPI
+from minae.plots.images import GAP, GRID_WIDTH, IMAGE_WIDTH
 
 RNG = np.random.default_rng(0)
-MARGIN = round(0.1 * plots.DPI)  # of paper around every picture
+MARGIN = round(0.1 * DPI)  # of paper around every picture
 IMAGES = RNG.random((24, 6 * 5))
 
 
@@ -99,10 +101,9 @@ def test_one_whole_picture(tmp_path, draw):
 def dots(path, rows, columns, image_shape):
     """What an image_grid shows at the centre of every image pixel: (rows·columns, H·W)."""
     H, W = image_shape
-    gap = plots.GAP
-    size = min(plots.IMAGE_WIDTH // W, plots.GRID_WIDTH // (columns * (W + gap) - gap))
-    i = np.concatenate([r * (H + gap) + np.arange(H) for r in range(rows)])
-    j = np.concatenate([c * (W + gap) + np.arange(W) for c in range(columns)])
+    size = min(IMAGE_WIDTH // W, GRID_WIDTH // (columns * (W + GAP) - GAP))
+    i = np.concatenate([r * (H + GAP) + np.arange(H) for r in range(rows)])
+    j = np.concatenate([c * (W + GAP) + np.arange(W) for c in range(columns)])
     grey = 1 - imread(path)[MARGIN + size // 2 :, MARGIN + size // 2 :, 0]
     cells = grey[np.ix_(i * size, j * size)].reshape(rows, H, columns, W)
     return cells.transpose(0, 2, 1, 3).reshape(rows * columns, H * W)
@@ -134,7 +135,7 @@ def test_decoded_grid_runs_rightwards_and_downwards(tmp_path):
     images = np.ones((6, 30))
     images[1] = 0  # (z1[1], z2[0]): the middle of the upper row
     plots.decoded_grid(path, images, (6, 5), [-1, 0, 1], [1, -1])
-    size = min(plots.IMAGE_WIDTH // 5, plots.GRID_WIDTH // 15)
+    size = min(IMAGE_WIDTH // 5, GRID_WIDTH // 15)
     grey = 1 - imread(path)[:, :, 0]
     black = grey > 0.9
     top = np.flatnonzero(black.sum(axis=1) > 5 * size)[0]

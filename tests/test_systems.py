@@ -92,7 +92,7 @@ def test_the_gradient_is_the_slope_of_the_loss(name, backend):
 @every_backend
 @pytest.mark.parametrize("name", recipes.image_recipes())
 def test_bytes_train_as_floats_do(name, backend, monkeypatch):
-    """A first layer that multiplies only nonzeros, wherever it may, sees what the others see."""
+    """A first layer that multiplies leaves out zeros, wherever it may, sees what the others see."""
     images, labels = mnist(60)
     losses = []
     for given in (images, images / 255):

@@ -13,7 +13,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from bench.operations.case import Case, Draw, N, as_tuple, empty, in_words
 from minae.backends import get_backend
 from minae.backends.spec import ACTIVATIONS
-from minae.layers.layer import Nonzeros
+from minae.layers.layer import Strips
 
 aten = torch.ops.aten
 CLASSES = 10
@@ -42,27 +42,27 @@ def dense(draw: Draw) -> Iterator[Case]:
 
 
 def sparse(draw: Draw) -> Iterator[Case]:
-    """As many nonzeros as MNIST has; PyTorch multiplies the dense batch."""
+    """As many strips as MNIST has; PyTorch multiplies the dense batch."""
     M = 10_000
     u = draw.rng.integers(1, 256, (M, 784), np.uint8)
-    u[draw.rng.random(u.shape) > 0.19] = 0
-    rows, trows = draw.integers(M, N)
-    tx = torch.from_numpy(u)[trows].float() / 255
-    given = {**Nonzeros.of(get_backend("numpy"), u)._asdict(), "rows": rows}
-    scaling = {"scale": 1 / 255, "shift": 0.0}
+    u[np.repeat(draw.rng.random((M, 98)) > 0.39, 8, axis=1)] = 0
+    rows, _ = draw.integers(M, N)
+    x = u[rows].astype(np.float32) / 255
+    tx = torch.from_numpy(x)
+    given = {"strips": Strips.of(get_backend("numpy"), u).bits, "rows": rows, "x": x}
     for K in (32, 128, 400):
         (w, tw), (dy, tdy) = draw(K, 784), draw(N, K)
         yield Case(
             "sparse_matmul",
             f"256×784 to {K}",
-            given | {"w": w, "out": empty(N, K)} | scaling,
+            given | {"w": w, "out": empty(N, K)},
             as_tuple(lambda tw=tw: tx @ tw.T),
             ("out",),
         )
         yield Case(
             "sparse_weight_gradient",
             f"256×784 to {K}",
-            given | {"dy": dy, "out": empty(K, 784)} | scaling,
+            given | {"dy": dy, "out": empty(K, 784)},
             as_tuple(lambda tdy=tdy: tdy.T @ tx),
             ("out",),
         )

@@ -28,6 +28,7 @@ import numpy.typing as npt
 Array: TypeAlias = npt.NDArray[Any]
 Pair: TypeAlias = tuple[int, int]
 
+STRIP = 8  # columns
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "elu", "sigmoid", "tanh", "softplus")
 
 
@@ -69,11 +70,13 @@ class Backend(Protocol):
         """What the arrays live on, in words: the processor or card."""
 
     def record(self, run: Callable[[], None]) -> Callable[[], None]:
-        """A function that does again what `run()` did, with the same arrays: run itself on a CPU.
+        """Do run() once, and return a function that does the same again with the same arrays.
 
-        On a GPU it replays a CUDA graph, in which numbers and arrays are those of the recording:
-        what changes from step to step must lie in arrays. `run` has been called once before, so
-        that scratch space and kernels are there; it must not wait for the device (`to_numpy`).
+        That may be run itself, a list of its operations, or a CUDA graph. `run` may do nothing but
+        call operations: numbers and arrays are later those of this time, and what changes from step
+        to step must lie in arrays; it must not wait for the device (`to_numpy`). Operations that
+        follow each other may be done by one kernel: an array that they write, and that no other
+        operation of `run` is given, may be left unwritten.
         """
 
     # ---------------------------------------------------------------- dense.py
@@ -92,44 +95,22 @@ class Backend(Protocol):
         """
 
     # ---------------------------------------------------------------- sparse.py
-    # A batch x (N, D) = scale · u[rows] + shift of a data set u (M, D) that is mostly zeros and
-    # given by its nonzeros: u[m, columns[i]] = values[i] for starts[m] <= i < starts[m + 1].
-    # starts: int64 (M + 1,);  columns: uint16, so D <= 65536;  values: uint8, or of w's dtype;
-    # rows: int64 (N,).
-    def sparse_pays(self, operation: str, features: int, density: float) -> bool:
+    # A batch x (N, D): samples `rows` of a data set that is mostly zeros. Its columns are taken in
+    # strips of STRIP, and of each sample m of the set it is known in which strips it is not zero:
+    # bit s % 64 of strips[m, s // 64] is set if sample m has strip s, columns s·STRIP and on.
+    # m[n,d] = 1 if sample rows[n] has strip d // STRIP, else 0. x may be read where m is 0, or not.
+    # strips: uint64 (M, ⌈⌈D/STRIP⌉/64⌉);  rows: int64 (N,).
+    def sparse_pays(self, operation: str, samples: int, features: int, density: float) -> bool:
         """Whether "sparse_matmul" or "sparse_weight_gradient" takes less time here than the dense
-        product, for so many features K and this share of nonzeros."""
+        product, for N samples, K features and this share of strips."""
 
-    def sparse_matmul(
-        self,
-        starts: Array,
-        columns: Array,
-        values: Array,
-        rows: Array,
-        w: Array,
-        scale: float,
-        shift: float,
-        *,
-        out: Array,
-    ) -> None:
-        """out = x wᵀ = scale · Σ_i values[i] w[k, columns[i]] + shift · Σ_d w[k,d].
-
-        w: (K, D);  out: (N, K).
-        """
+    def sparse_matmul(self, strips: Array, rows: Array, x: Array, w: Array, *, out: Array) -> None:
+        """out = (x ⊙ m) wᵀ. w: (K, D);  out: (N, K)."""
 
     def sparse_weight_gradient(
-        self,
-        starts: Array,
-        columns: Array,
-        values: Array,
-        rows: Array,
-        dy: Array,
-        scale: float,
-        shift: float,
-        *,
-        out: Array,
+        self, strips: Array, rows: Array, x: Array, dy: Array, *, out: Array
     ) -> None:
-        """out = dyᵀ x. dy: (N, K);  out: (K, D)."""
+        """out = dyᵀ (x ⊙ m). dy: (N, K);  out: (K, D)."""
 
     # ---------------------------------------------------------------- activations.py
     def bias_activation_forward(

@@ -81,14 +81,12 @@ class Dense(Layer):
         return cache.dx  # type: ignore[no-any-return]
 
     def multiply(self, x: Array, cache: Cache) -> None:
-        """cache.y = x wᵀ. Of pixels that are mostly zeros, only the others where that is faster."""
+        """cache.y = x wᵀ, without the strips of pixels that are zero where that is faster."""
         sparse = self.sparse_input("sparse_matmul", x, cache)
         if sparse is None:
             self.ops.matmul(x, self.w, out=cache.y, transpose_b=True)
         else:
-            self.ops.sparse_matmul(
-                *sparse.nonzeros, sparse.rows, self.w, sparse.scale, sparse.shift, out=cache.y
-            )
+            self.ops.sparse_matmul(sparse.strips.bits, sparse.rows, x, self.w, out=cache.y)
 
     def weight_gradient(self, da: Array, cache: Cache) -> None:
         """dw = daᵀ x, likewise."""
@@ -97,15 +95,15 @@ class Dense(Layer):
             self.ops.matmul(da, cache.x, out=self.dw, transpose_a=True)
         else:
             self.ops.sparse_weight_gradient(
-                *sparse.nonzeros, sparse.rows, da, sparse.scale, sparse.shift, out=self.dw
+                sparse.strips.bits, sparse.rows, cache.x, da, out=self.dw
             )
 
     def sparse_input(self, operation: str, x: Array, cache: Cache) -> SparseInput | None:
-        """What x is made of, if it is the batch's pixels and the backend is faster with that."""
+        """What is known of x, if it is the batch's pixels and the backend is faster with that."""
         sparse = cache.batch.sparse
         if sparse is None or sparse.x is not x:
             return None
-        if not self.ops.sparse_pays(operation, self.out_features, sparse.density):
+        if not self.ops.sparse_pays(operation, len(x), self.out_features, sparse.strips.density):
             return None
         return sparse
 

@@ -8,12 +8,11 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from minae.backends.spec import Array, Backend
+from minae.backends.spec import STRIP, Array, Backend
 from minae.errors import MinaeError
 from minae.init import Initializer
 
 Shape = tuple[int, ...]
-COLUMNS = 2**16  # that the uint16 of `Nonzeros` tells apart
 
 
 @dataclass(frozen=True)
@@ -26,40 +25,34 @@ class Parameter:
     fan_out: int = 1
 
 
-class Nonzeros(NamedTuple):
-    """A data set (M, D), mostly zeros, by its nonzeros; their layout: spec, sparse.py."""
+class Strips(NamedTuple):
+    """In which strips of columns each sample of a data set is not zero; layout: spec, sparse.py."""
 
-    starts: Array
-    columns: Array
-    values: Array
+    bits: Array
+    density: float  # share of strips that are there
 
     @classmethod
-    def of(cls, ops: Backend, images: Array) -> "Nonzeros":
-        """Those of host images (M, D), D <= COLUMNS."""
-        counts = [np.count_nonzero(image) for image in images]
-        starts = np.concatenate(([0], np.cumsum(counts)))
-        columns, values = np.empty(starts[-1], np.uint16), np.empty(starts[-1], images.dtype)
-        for image, first, end in zip(images, starts, starts[1:], strict=False):
-            columns[first:end] = np.flatnonzero(image)
-            values[first:end] = image[columns[first:end]]
-        return cls(ops.asarray(starts, np.int64), ops.asarray(columns), ops.asarray(values))
+    def of(cls, ops: Backend, images: Array) -> "Strips":
+        """Those of host images (M, D)."""
+        M, D = images.shape
+        count = -(-D // STRIP)
+        bits = np.zeros((M, -(-count // 64) * 8), np.uint8)
+        for first in range(0, M, 1024):  # a mask of all images would be as large as they are
+            chunk = images[first : first + 1024] != 0
+            found = np.logical_or.reduceat(chunk, range(0, D, STRIP), axis=1)  # (1024, strips)
+            packed = np.packbits(found, axis=1, bitorder="little")
+            bits[first : first + 1024, : packed.shape[1]] = packed
+        density = np.unpackbits(bits).sum() / (M * count)
+        return cls(ops.asarray(bits.view("<u8"), np.uint64), float(density))
 
 
 @dataclass
 class SparseInput:
-    """What a batch's pixels are made of: x = scale · u[rows] + shift, u given by its nonzeros."""
+    """What is known of a batch's pixels x: the strips that its samples, `rows`, have."""
 
     x: Array
-    nonzeros: Nonzeros
     rows: Array
-    scale: float
-    shift: float
-
-    @property
-    def density(self) -> float:
-        """Share of nonzeros in u."""
-        samples = len(self.nonzeros.starts) - 1
-        return float(len(self.nonzeros.values) * len(self.x) / (samples * self.x.size))
+    strips: Strips
 
 
 @dataclass
@@ -68,8 +61,8 @@ class Batch:
 
     rows: int64 (N,), each sample's index in its data set; step: int64 (1,), training steps done;
     one_hot: (N, classes) labels, for layers with label conditioning; training: whether dropout
-    drops and batch normalization takes its statistics from the batch; sparse: the pixels by their
-    nonzeros, for a first layer that multiplies only those.
+    drops and batch normalization takes its statistics from the batch; sparse: where the pixels are
+    zero, for a first layer that leaves those out.
     """
 
     seed: int

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from minae.backends.spec import Array
 from minae.errors import MinaeError
-from minae.layers.layer import Cache, Layer, Nonzeros
+from minae.layers.layer import Cache, Layer, Strips
 from minae.layers.noise import MaskingNoise
 from minae.ledger import mean_psnr
 from minae.models.autoencoder import Autoencoder
@@ -28,7 +28,7 @@ class DenoisingAutoencoder(Autoencoder):
     def networks(self) -> dict[str, Layer]:
         return super().networks() | {"noise": self.noise}
 
-    def nonzeros(self, images: Array) -> Nonzeros | None:
+    def strips(self, images: Array, samples: int) -> Strips | None:
         """None: the first layer reads damaged pixels, which are not those of the data set."""
         return None
 

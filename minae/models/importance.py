@@ -8,7 +8,7 @@ import numpy.typing as npt
 from minae import random
 from minae.backends.spec import Array
 from minae.errors import MinaeError
-from minae.layers.layer import Cache, Nonzeros
+from minae.layers.layer import Cache, Strips
 from minae.ledger import ReconstructionLedger
 from minae.losses import BCEWithLogits
 from minae.models.variational import VariationalAutoencoder
@@ -41,7 +41,7 @@ class ImportanceWeightedAutoencoder(VariationalAutoencoder):
                 f"found {type(self.loss).__name__} and beta {self.beta}"
             )
 
-    def nonzeros(self, images: Array) -> Nonzeros | None:
+    def strips(self, images: Array, samples: int) -> Strips | None:
         """None: the first layer reads drawn pixels, which are not those of the data set."""
         return None
 

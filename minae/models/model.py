@@ -11,7 +11,7 @@ from minae.backends import get_backend
 from minae.backends.spec import Array, Backend
 from minae.errors import MinaeError
 from minae.layers.dense import SPARSE, Dense
-from minae.layers.layer import COLUMNS, Batch, Cache, Layer, Nonzeros, Shape
+from minae.layers.layer import Batch, Cache, Layer, Shape, Strips
 from minae.losses import Loss
 from minae.parameters import Parameters
 
@@ -95,18 +95,18 @@ class Model:
         low, high = self.pixel_range
         return (high - low) / (255 if images.dtype == np.uint8 else 1), low
 
-    def nonzeros(self, images: Array) -> Nonzeros | None:
-        """Those of host images (M, D), uint8, D <= 65536, on the device, if the first layer is a
-        dense one and faster with them than with all pixels; else None."""
+    def strips(self, images: Array, samples: int) -> Strips | None:
+        """Those of host images (M, D), uint8, if the first layer is a dense one and, in batches of
+        so many samples, faster with them; else None. Only where a black pixel is 0."""
         layer = next(iter(self.networks().values()))
         while layer.sublayers():
             layer = layer.sublayers()[0]
-        if not isinstance(layer, Dense) or images.dtype != np.uint8 or images[0].size > COLUMNS:
+        black, _ = self.pixel_range
+        if not isinstance(layer, Dense) or images.dtype != np.uint8 or black != 0:
             return None
-        density = np.count_nonzero(images) / images.size
-        if not any(self.ops.sparse_pays(name, layer.out_features, density) for name in SPARSE):
-            return None
-        return Nonzeros.of(self.ops, images.reshape(len(images), -1))
+        strips = Strips.of(self.ops, images.reshape(len(images), -1))
+        known = samples, layer.out_features, strips.density
+        return strips if any(self.ops.sparse_pays(name, *known) for name in SPARSE) else None
 
     def device_images(self, images: npt.ArrayLike) -> Array:
         """Host images (M, D) or (M, *input_shape), uint8 or float in [0, 1], on the device: (M, D),

@@ -10,7 +10,7 @@ from minae.errors import MinaeError
 from minae.init import Initializer, PyTorchDefault, Zeros
 from minae.layers import Dense, Sequential
 from minae.layers.activation import check_activation
-from minae.layers.layer import Batch, Cache, Layer, Nonzeros, Parameter, Shape, expect
+from minae.layers.layer import Batch, Cache, Layer, Parameter, Shape, Strips, expect
 from minae.models.autoencoder import Autoencoder
 
 
@@ -140,9 +140,9 @@ class TiedAutoencoder(Autoencoder):
         mean = low + (high - low) * mean / (255 if images.dtype == np.uint8 else 1)
         self.parameters.assign("centre.shift", -mean)
 
-    def nonzeros(self, images: Array) -> Nonzeros | None:
+    def strips(self, images: Array, samples: int) -> Strips | None:
         """None where the mean is taken off: hardly a pixel is then 0."""
-        return None if self.centred else super().nonzeros(images)
+        return None if self.centred else super().strips(images, samples)
 
     def gather(self, images: Array, labels: Array | None, cache: Cache) -> None:
         super().gather(images, labels, cache)

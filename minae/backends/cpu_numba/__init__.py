@@ -12,7 +12,6 @@ from minae.backends.cpu_numba.arrays import (
     copy,
     device_name,
     empty,
-    record,
     set_tf32,
     set_threads,
     to_numpy,
@@ -56,6 +55,7 @@ from minae.backends.cpu_numba.pooling import (
     upsample2d_backward,
     upsample2d_forward,
 )
+from minae.backends.cpu_numba.recording import record
 from minae.backends.cpu_numba.reparameterization import (
     reparameterize_backward,
     reparameterize_forward,

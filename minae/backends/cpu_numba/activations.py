@@ -7,15 +7,16 @@ Arrays are seen as (N, D), D = K or K·H·W, and taken in parts, one a thread. A
 holds, in forward, the bias spread over H and W and, in backward, the sum of dx over samples, so
 that the innermost loop runs over all of a sample whatever its layout. A kernel that works in place
 gets None for its input: two arrays in the same memory would keep the compiler from vectorizing the
-loop.
+loop. There is one loop a direction: an activation is a small function, put into the loop in place
+of its call.
 """
 
 import numpy as np
 
 from minae.backends.cpu_numba.channels import BLOCK, collect, spread
-from minae.backends.cpu_numba.jit import elementwise, threaded
+from minae.backends.cpu_numba.jit import Function, elementwise, inlined, threaded
 from minae.backends.cpu_numba.threads import parts, share
-from minae.backends.cpu_numba.vector_math import exp, expm1, sigmoid, softplus, tanh
+from minae.backends.cpu_numba.vector_math import Float, exp, expm1, sigmoid, softplus, tanh
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array
 
@@ -93,113 +94,59 @@ def bias_activation_double_backward(
         )
 
 
-@threaded
-def _identity(
-    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
-) -> None:
-    source = y if x is None else x
-    row = rows[part]
-    first, end = share(part, parts, len(y))
-    spread(b[0], row)
-    for n in range(first, end):
-        if len(b) > 1:
-            spread(b[n], row)
-        for d in range(len(row)):
-            y[n, d] = source[n, d] + row[d]
+def _forward(f: Function) -> Function:
+    """The kernel of the name of f, y = f(x + b, slope)."""
+    inline = inlined(f)
+
+    def kernel(
+        part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
+    ) -> None:
+        source = y if x is None else x
+        row = rows[part]
+        first, end = share(part, parts, len(y))
+        spread(b[0], row)
+        for n in range(first, end):
+            if len(b) > 1:
+                spread(b[n], row)
+            for d in range(len(row)):
+                y[n, d] = inline(source[n, d] + row[d], slope)
+
+    return threaded(kernel, of=f)
 
 
-@threaded
-def _relu(
-    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
-) -> None:
-    source = y if x is None else x
-    zero = y.dtype.type(0)
-    row = rows[part]
-    first, end = share(part, parts, len(y))
-    spread(b[0], row)
-    for n in range(first, end):
-        if len(b) > 1:
-            spread(b[n], row)
-        for d in range(len(row)):
-            a = source[n, d] + row[d]
-            y[n, d] = zero if a <= 0 else a  # NaN stays NaN
+@_forward
+def _identity(a: Float, slope: Float) -> Float:
+    return a
 
 
-@threaded
-def _leaky_relu(
-    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
-) -> None:
-    source = y if x is None else x
-    row = rows[part]
-    first, end = share(part, parts, len(y))
-    spread(b[0], row)
-    for n in range(first, end):
-        if len(b) > 1:
-            spread(b[n], row)
-        for d in range(len(row)):
-            a = source[n, d] + row[d]
-            y[n, d] = a if a > 0 else slope * a
+@_forward
+def _relu(a: Float, slope: Float) -> Float:
+    return type(a)(0) if a <= 0 else a  # NaN stays NaN
 
 
-@threaded
-def _elu(
-    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
-) -> None:
-    source = y if x is None else x
-    row = rows[part]
-    first, end = share(part, parts, len(y))
-    spread(b[0], row)
-    for n in range(first, end):
-        if len(b) > 1:
-            spread(b[n], row)
-        for d in range(len(row)):
-            a = source[n, d] + row[d]
-            y[n, d] = a if a > 0 else slope * expm1(a)
+@_forward
+def _leaky_relu(a: Float, slope: Float) -> Float:
+    return a if a > 0 else slope * a
 
 
-@threaded
-def _sigmoid(
-    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
-) -> None:
-    source = y if x is None else x
-    row = rows[part]
-    first, end = share(part, parts, len(y))
-    spread(b[0], row)
-    for n in range(first, end):
-        if len(b) > 1:
-            spread(b[n], row)
-        for d in range(len(row)):
-            y[n, d] = sigmoid(source[n, d] + row[d])
+@_forward
+def _elu(a: Float, slope: Float) -> Float:
+    return a if a > 0 else slope * expm1(a)
 
 
-@threaded
-def _tanh(
-    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
-) -> None:
-    source = y if x is None else x
-    row = rows[part]
-    first, end = share(part, parts, len(y))
-    spread(b[0], row)
-    for n in range(first, end):
-        if len(b) > 1:
-            spread(b[n], row)
-        for d in range(len(row)):
-            y[n, d] = tanh(source[n, d] + row[d])
+@_forward
+def _sigmoid(a: Float, slope: Float) -> Float:
+    return sigmoid(a)
 
 
-@threaded
-def _softplus(
-    part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
-) -> None:
-    source = y if x is None else x
-    row = rows[part]
-    first, end = share(part, parts, len(y))
-    spread(b[0], row)
-    for n in range(first, end):
-        if len(b) > 1:
-            spread(b[n], row)
-        for d in range(len(row)):
-            y[n, d] = softplus(source[n, d] + row[d])
+@_forward
+def _tanh(a: Float, slope: Float) -> Float:
+    return tanh(a)
+
+
+@_forward
+def _softplus(a: Float, slope: Float) -> Float:
+    return softplus(a)
 
 
 @elementwise
@@ -230,197 +177,71 @@ def _add_parts(totals: Array, db: Array) -> None:
         db[0, k] = total
 
 
-@threaded
-def _identity_backward(
-    part: int,
-    parts: int,
-    dy: Array | None,
-    y: Array,
-    slope: float,
-    rows: Array,
-    totals: Array,
-    dx: Array,
-    db: Array,
-) -> None:
-    source = dx if dy is None else dy
-    row, total = rows[part], totals[part]
-    _clear(row)
-    _clear(total)
-    first, end = share(part, parts, len(y))
-    block = BLOCK if len(db) == 1 else 1
-    for start in range(first, end, block):
-        for n in range(start, min(start + block, end)):
-            for d in range(len(row)):
-                row[d] += source[n, d]
-                if dy is not None:
-                    dx[n, d] = source[n, d]
-        _collect_bias_gradient(row, start, total, db)
+def _backward(df: Function) -> Function:
+    """The kernel of the name of df, dx = df(y, dy, slope) and db = Σ dx."""
+    inline = inlined(df)
+
+    def kernel(
+        part: int,
+        parts: int,
+        dy: Array | None,
+        y: Array,
+        slope: float,
+        rows: Array,
+        totals: Array,
+        dx: Array,
+        db: Array,
+    ) -> None:
+        source = dx if dy is None else dy
+        row, total = rows[part], totals[part]
+        _clear(row)
+        _clear(total)
+        first, end = share(part, parts, len(y))
+        block = BLOCK if len(db) == 1 else 1
+        for start in range(first, end, block):
+            for n in range(start, min(start + block, end)):
+                for d in range(len(row)):
+                    g = inline(y[n, d], source[n, d], slope)
+                    dx[n, d] = g
+                    row[d] += g
+            _collect_bias_gradient(row, start, total, db)
+
+    return threaded(kernel, of=df)
 
 
-@threaded
-def _relu_backward(
-    part: int,
-    parts: int,
-    dy: Array | None,
-    y: Array,
-    slope: float,
-    rows: Array,
-    totals: Array,
-    dx: Array,
-    db: Array,
-) -> None:
-    source = dx if dy is None else dy
-    zero = dx.dtype.type(0)
-    row, total = rows[part], totals[part]
-    _clear(row)
-    _clear(total)
-    first, end = share(part, parts, len(y))
-    block = BLOCK if len(db) == 1 else 1
-    for start in range(first, end, block):
-        for n in range(start, min(start + block, end)):
-            for d in range(len(row)):
-                g = source[n, d] if y[n, d] > 0 else zero
-                dx[n, d] = g
-                row[d] += g
-        _collect_bias_gradient(row, start, total, db)
+@_backward
+def _identity_backward(y: Float, dy: Float, slope: Float) -> Float:
+    return dy
 
 
-@threaded
-def _leaky_relu_backward(
-    part: int,
-    parts: int,
-    dy: Array | None,
-    y: Array,
-    slope: float,
-    rows: Array,
-    totals: Array,
-    dx: Array,
-    db: Array,
-) -> None:
-    source = dx if dy is None else dy
-    row, total = rows[part], totals[part]
-    _clear(row)
-    _clear(total)
-    first, end = share(part, parts, len(y))
-    block = BLOCK if len(db) == 1 else 1
-    for start in range(first, end, block):
-        for n in range(start, min(start + block, end)):
-            for d in range(len(row)):
-                g = source[n, d] if y[n, d] > 0 else slope * source[n, d]
-                dx[n, d] = g
-                row[d] += g
-        _collect_bias_gradient(row, start, total, db)
+@_backward
+def _relu_backward(y: Float, dy: Float, slope: Float) -> Float:
+    return dy if y > 0 else type(dy)(0)
 
 
-@threaded
-def _elu_backward(
-    part: int,
-    parts: int,
-    dy: Array | None,
-    y: Array,
-    slope: float,
-    rows: Array,
-    totals: Array,
-    dx: Array,
-    db: Array,
-) -> None:
-    source = dx if dy is None else dy
-    one = dx.dtype.type(1)
-    row, total = rows[part], totals[part]
-    _clear(row)
-    _clear(total)
-    first, end = share(part, parts, len(y))
-    block = BLOCK if len(db) == 1 else 1
-    for start in range(first, end, block):
-        for n in range(start, min(start + block, end)):
-            for d in range(len(row)):
-                g = source[n, d] * (one if y[n, d] > 0 else y[n, d] + slope)
-                dx[n, d] = g
-                row[d] += g
-        _collect_bias_gradient(row, start, total, db)
+@_backward
+def _leaky_relu_backward(y: Float, dy: Float, slope: Float) -> Float:
+    return dy if y > 0 else slope * dy
 
 
-@threaded
-def _sigmoid_backward(
-    part: int,
-    parts: int,
-    dy: Array | None,
-    y: Array,
-    slope: float,
-    rows: Array,
-    totals: Array,
-    dx: Array,
-    db: Array,
-) -> None:
-    source = dx if dy is None else dy
-    one = dx.dtype.type(1)
-    row, total = rows[part], totals[part]
-    _clear(row)
-    _clear(total)
-    first, end = share(part, parts, len(y))
-    block = BLOCK if len(db) == 1 else 1
-    for start in range(first, end, block):
-        for n in range(start, min(start + block, end)):
-            for d in range(len(row)):
-                g = source[n, d] * (y[n, d] * (one - y[n, d]))
-                dx[n, d] = g
-                row[d] += g
-        _collect_bias_gradient(row, start, total, db)
+@_backward
+def _elu_backward(y: Float, dy: Float, slope: Float) -> Float:
+    return dy * (type(dy)(1) if y > 0 else y + slope)
 
 
-@threaded
-def _tanh_backward(
-    part: int,
-    parts: int,
-    dy: Array | None,
-    y: Array,
-    slope: float,
-    rows: Array,
-    totals: Array,
-    dx: Array,
-    db: Array,
-) -> None:
-    source = dx if dy is None else dy
-    one = dx.dtype.type(1)
-    row, total = rows[part], totals[part]
-    _clear(row)
-    _clear(total)
-    first, end = share(part, parts, len(y))
-    block = BLOCK if len(db) == 1 else 1
-    for start in range(first, end, block):
-        for n in range(start, min(start + block, end)):
-            for d in range(len(row)):
-                g = source[n, d] * (one - y[n, d] * y[n, d])
-                dx[n, d] = g
-                row[d] += g
-        _collect_bias_gradient(row, start, total, db)
+@_backward
+def _sigmoid_backward(y: Float, dy: Float, slope: Float) -> Float:
+    return dy * (y * (type(dy)(1) - y))
 
 
-@threaded
-def _softplus_backward(
-    part: int,
-    parts: int,
-    dy: Array | None,
-    y: Array,
-    slope: float,
-    rows: Array,
-    totals: Array,
-    dx: Array,
-    db: Array,
-) -> None:
-    source = dx if dy is None else dy
-    row, total = rows[part], totals[part]
-    _clear(row)
-    _clear(total)
-    first, end = share(part, parts, len(y))
-    block = BLOCK if len(db) == 1 else 1
-    for start in range(first, end, block):
-        for n in range(start, min(start + block, end)):
-            for d in range(len(row)):
-                g = source[n, d] * -expm1(-y[n, d])
-                dx[n, d] = g
-                row[d] += g
-        _collect_bias_gradient(row, start, total, db)
+@_backward
+def _tanh_backward(y: Float, dy: Float, slope: Float) -> Float:
+    return dy * (type(dy)(1) - y * y)
+
+
+@_backward
+def _softplus_backward(y: Float, dy: Float, slope: Float) -> Float:
+    return dy * -expm1(-y)
 
 
 _FORWARD = {

@@ -18,11 +18,13 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from llvmlite import binding, ir  # type: ignore[import-untyped]
-from numba import config, njit, types
+from numba import config, types
 from numba.core import cgutils
 from numba.core.compiler import compile_internal
 from numba.core.targetconfig import ConfigStack
 from numba.extending import intrinsic as numba_intrinsic
+
+from minae.backends.cpu_numba.compiler import compiled
 
 Function: TypeAlias = Callable[..., Any]
 intrinsic: Callable[[Function], Function] = numba_intrinsic
@@ -55,7 +57,6 @@ OPENMP = _openmp()
 # _nrt=False: kernels allocate nothing, so no references are counted, nor compiled to be.
 _ELEMENTWISE = {
     "_nrt": False,
-    "cache": True,
     "nogil": True,
     "no_cfunc_wrapper": True,
     "error_model": "numpy",
@@ -64,40 +65,54 @@ _ELEMENTWISE = {
 # ninf stay out: with them a diverged loss could come out as a finite number.
 _REDUCTION = {**_ELEMENTWISE, "fastmath": {"contract", "reassoc", "nsz"}}
 
-elementwise: Callable[[Function], Function] = njit(**_ELEMENTWISE)
-"""Compiles a kernel whose numbers are rounded step by step, as they are in NumPy."""
 
-reduction: Callable[[Function], Function] = njit(**_REDUCTION)
-"""Compiles a kernel whose floating sums may be taken in any order."""
-
-
-def threaded(kernel: Function) -> Function:
-    """`elementwise` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing."""
-    return elementwise(_over_parts(kernel))
+def elementwise(function: Function) -> Function:
+    """Compiles a kernel whose numbers are rounded step by step, as they are in NumPy."""
+    return compiled(function, **_ELEMENTWISE)
 
 
-def threaded_reduction(kernel: Function) -> Function:
-    """`reduction` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing."""
-    return reduction(_over_parts(kernel))
+def reduction(function: Function) -> Function:
+    """Compiles a kernel whose floating sums may be taken in any order."""
+    return compiled(function, **_REDUCTION)
+
+inlined: Callable[[Function], Function] = njit(inline="always")
+"""Puts a function in place of each call of it, to be compiled, and rounded, as the kernel around
+it is."""
 
 
-def _over_parts(kernel: Function) -> Function:
+def threaded(kernel: Function, of: Function | None = None) -> Function:
+    """`elementwise` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing.
+
+    A kernel that is made around a function, `of`, takes that one's name and place.
+    """
+    return elementwise(_over_parts(kernel, of or kernel))
+
+
+def threaded_reduction(kernel: Function, of: Function | None = None) -> Function:
+    """`reduction` for kernel(part, parts, ...), likewise."""
+    return reduction(_over_parts(kernel, of or kernel))
+
+
+def _over_parts(kernel: Function, of: Function) -> Function:
     """The function of (parts, ...) that runs all parts of the kernel, each on a thread.
 
     It is written as source, since Numba sorts calls by the types of named arguments, and has the
-    place and the name of the kernel, by which Numba finds it in its cache.
+    place and the name of `of`, by which Numba finds it in its cache.
     """
     _, parts, *names = inspect.signature(kernel).parameters
-    place = kernel.__code__
+    # Two kernels of one name, compiled in two processes and loaded by a third, would be taken for
+    # one another: names in machine code are those of the functions.
+    kernel.__qualname__ = of.__qualname__
+    place = of.__code__
     source = (
         "\n" * (place.co_firstlineno - 1)
-        + f"def {kernel.__name__}({', '.join((parts, *names))}):"
+        + f"def {of.__name__}({', '.join((parts, *names))}):"
         + f" _run({parts}, ({', '.join(names)},))"
     )
-    scope: dict[str, Any] = {"_run": _runner(kernel), "__name__": kernel.__module__}
+    scope: dict[str, Any] = {"_run": _runner(kernel), "__name__": of.__module__}
     exec(compile(source, place.co_filename, "exec"), scope)
-    function: Function = scope[kernel.__name__]
-    function.__doc__ = kernel.__doc__
+    function: Function = scope[of.__name__]
+    function.__doc__ = of.__doc__
     return function
 
 

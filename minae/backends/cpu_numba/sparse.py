@@ -1,235 +1,198 @@
-"""Products with a batch that is mostly zeros: only what is not zero is multiplied.
+"""Products with a batch that is mostly zeros: strips of zeros are left out.
 
-Plain form: `cpu_numpy/sparse.py`, which makes the batch dense for a matrix product. Here w is
-turned around once a step, so that a pixel's weights lie next to each other: (D, K). Then y[n] is a
-weighted sum of rows of wᵀ, kept in registers while the pixels of sample n are gone through, and
-each pixel of sample n adds a multiple of dy[n] to a row of dwᵀ.
+Plain form: `cpu_numpy/sparse.py`. Strip by strip, the samples that are not zero there are listed;
+what they have in the strip, 8 columns each, is a small matrix, and its product keeps its sums in
+registers as that of a dense tile does. Nothing is packed: the list says which rows are read.
 """
 
-from minae.backends.cpu_numba.blas import wide_products
+from typing import Any
+
+import numpy as np
+
 from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import (
-    NARROW,
+    TILE,
     VECTOR_BYTES,
-    WIDE,
-    add_to_narrow_rows,
-    add_to_wide_rows,
-    prefetch,
-    sum_of_narrow_rows,
-    sum_of_wide_rows,
+    add_rows_to_strip,
+    add_strip_to_rows,
 )
+from minae.backends.cpu_numpy import sparse
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
-from minae.backends.spec import Array
+from minae.backends.spec import STRIP, Array
 
-# Microseconds for 256 rows of MNIST (19 % nonzeros) and K features, float32, two threads, beside
-# the dense product by OpenBLAS with vectors of 256 and of 512 bits:
-#   K            32             128               400
-#   forward      45  72  49     134  240  150     410  850  440
-#   gradient     55  73  49     170  237  143     740  770  370
-# (`python -m bench.cpu --operations`, with OPENBLAS_CORETYPE=Haswell and without.)
-# What is read and written for each nonzero grows with K and leaves the cache, while a dense product
-# gets the better of its numbers the more of them there are.
-_MOST_FEATURES = {"sparse_matmul": 512, "sparse_weight_gradient": 0 if wide_products() else 256}
-_MOST_NONZEROS = 0.25
-AHEAD = 4  # samples
+# Microseconds for N rows of MNIST (39 % of its strips) and K features, float32, two threads, beside
+# the dense product by OpenBLAS with vectors of 512 bits:
+#   N, K         32, 64   32, 128  256, 30   256, 128   256, 400   256, 1000   4096, 30   4096, 400
+#   forward      15  12   25   39  36   65   91   159   273  433   1666 1051   485  943   4631 6325
+#   gradient     12  11   18   24  34   49   70   137   205  375    652 1040   416  815   3555 6524
+# (as `python -m bench.cpu --operations` times them). What comes before the products is the same for
+# one feature as for many; with many, y and w are larger than the second cache.
+_LEAST, _MOST_FEATURES, _MOST_STRIPS = 4096, 512, 0.6
+_CHUNK = 256  # samples, whose rows then stay in the second cache
 
 
-def sparse_pays(operation: str, features: int, density: float) -> bool:
+def sparse_pays(operation: str, samples: int, features: int, density: float) -> bool:
     """By the table above; see spec."""
-    return features <= _MOST_FEATURES[operation] and density <= _MOST_NONZEROS
+    few = features <= _MOST_FEATURES or operation == "sparse_weight_gradient"
+    return few and samples * features >= _LEAST and density <= _MOST_STRIPS
 
 
-def sparse_matmul(
-    starts: Array,
-    columns: Array,
-    values: Array,
-    rows: Array,
-    w: Array,
-    scale: float,
-    shift: float,
-    *,
-    out: Array,
-) -> None:
-    """out = x wᵀ. Plain form: `cpu_numpy.sparse.sparse_matmul`."""
-    (N, K), D = out.shape, w.shape[1]
-    count, width = parts(N, N * D), _width(K, w)
-    number = out.dtype.type
-    w_last = scratch("sparse.w", (D, width), w.dtype)
-    shifts = scratch("sparse.shifts", (count, width), w.dtype)
-    y = scratch("sparse.y", (N, width), w.dtype)
-    nonzeros = _contiguous(starts, columns, values)
-    rows = contiguous("sparse.rows", rows)
-    _turn(parts(D, w.size), contiguous("sparse.w_rows", w), w_last)
-    _sparse_matmul(count, *nonzeros, rows, w_last, number(scale), number(shift), shifts, y, out)
+def sparse_matmul(strips: Array, rows: Array, x: Array, w: Array, *, out: Array) -> None:
+    """out = (x ⊙ m) wᵀ, each thread a part of the samples.
 
-
-def sparse_weight_gradient(
-    starts: Array,
-    columns: Array,
-    values: Array,
-    rows: Array,
-    dy: Array,
-    scale: float,
-    shift: float,
-    *,
-    out: Array,
-) -> None:
-    """out = dyᵀ x. Plain form: `cpu_numpy.sparse.sparse_weight_gradient`.
-
-    Each part of the samples has a dwᵀ of its own; they are added in their order.
+    Plain form: `cpu_numpy.sparse.sparse_matmul`, also taken if the last strip is a shorter one.
     """
-    (N, K), D = dy.shape, out.shape[1]
-    count, width = parts(N, N * D), _width(K, out)
-    number = out.dtype.type
-    g = scratch("sparse.y", (N, width), out.dtype)
-    dw_last = scratch("sparse.dw", (count, D, width), out.dtype)
-    nonzeros = _contiguous(starts, columns, values)
-    rows, dy = contiguous("sparse.rows", rows), contiguous("sparse.dy", dy)
-    _sparse_weight_gradient(count, *nonzeros, rows, dy, number(scale), g, dw_last)
-    _add_and_turn_back(parts(D, out.size), dw_last, dy, number(shift), out)
+    (N, D), K = x.shape, len(w)
+    if D % STRIP:
+        sparse.sparse_matmul(strips, rows, x, w, out=out)
+        return
+    width = _width(K, w)
+    w_turned = scratch("sparse.w_turned", (D, width), w.dtype)
+    _turn(parts(D, w.size), contiguous("sparse.w", w), w_turned)
+    y = out if width == K else scratch("sparse.y", (N, width), w.dtype)
+    count = parts(N, x.size)
+    words, samples = _list_space(count, strips)
+    x = contiguous("sparse.x", x)
+    _sparse_matmul(count, strips, rows, x, w_turned, words, samples, y)
+    if y is not out:
+        np.copyto(out, y[:, :K])
 
 
-def _contiguous(starts: Array, columns: Array, values: Array) -> tuple[Array, Array, Array]:
-    return (
-        contiguous("sparse.starts", starts),
-        contiguous("sparse.columns", columns),
-        contiguous("sparse.values", values),
-    )
+def sparse_weight_gradient(strips: Array, rows: Array, x: Array, dy: Array, *, out: Array) -> None:
+    """out = dyᵀ (x ⊙ m), each thread a part of the strips.
+
+    Plain form: `cpu_numpy.sparse.sparse_weight_gradient`, taken likewise.
+    """
+    (N, D), K = x.shape, len(out)
+    if D % STRIP:
+        sparse.sparse_weight_gradient(strips, rows, x, dy, out=out)
+        return
+    width = _width(K, out)
+    dy = contiguous("sparse.dy", dy)
+    if width != K:
+        padded = scratch("sparse.y", (N, width), out.dtype)
+        _pad(parts(N, padded.size), dy, padded)
+        dy = padded
+    dw = scratch("sparse.dw", (D, width), out.dtype)
+    count = parts(D // STRIP, x.size)
+    words, samples = _list_space(count, strips)
+    x = contiguous("sparse.x", x)
+    _sparse_weight_gradient(count, strips, rows, x, dy, words, samples, dw, out)
 
 
 def _width(K: int, w: Array) -> int:
     """K rounded up to whole pairs of vectors."""
-    pair = NARROW * VECTOR_BYTES // int(w.itemsize)
+    pair = 2 * VECTOR_BYTES // int(w.itemsize)
     return -(-K // pair) * pair
 
 
+def _list_space(count: int, strips: Array) -> tuple[Array, Array]:
+    """For each part, the bits of a chunk, (words, samples), and a list of samples."""
+    return (
+        scratch("sparse.words", (count, strips.shape[1], _CHUNK), np.uint64),
+        scratch("sparse.samples", (count, _CHUNK + TILE), np.int64),
+    )
+
+
 @threaded
-def _turn(part: int, parts: int, w: Array, w_last: Array) -> None:
-    """w_last (D, width) = wᵀ, with zeros beyond K."""
-    first, end = share(part, parts, len(w_last))
-    transpose(w[:, first:end], w_last[first:end])
+def _turn(part: int, parts: int, w: Array, w_turned: Array) -> None:
+    """w_turned (D, width) = wᵀ, with zeros beyond K."""
+    first, end = share(part, parts, len(w_turned))
+    transpose(w[:, first:end], w_turned[first:end])
+
+
+@threaded
+def _pad(part: int, parts: int, x: Array, padded: Array) -> None:
+    """padded (N, width) = x (N, K), with zeros beyond K."""
+    K = x.shape[1]
+    first, end = share(part, parts, len(x))
+    for n in range(first, end):
+        for k in range(K):
+            padded[n, k] = x[n, k]
+        for k in range(K, padded.shape[1]):
+            padded[n, k] = 0
 
 
 @threaded
 def _sparse_matmul(
     part: int,
     parts: int,
-    starts: Array,
-    columns: Array,
-    values: Array,
+    strips: Array,
     rows: Array,
+    x: Array,
     w: Array,
-    scale: float,
-    shift: float,
-    shifts: Array,
+    words: Array,
+    samples: Array,
     y: Array,
-    out: Array,
 ) -> None:
-    N, K = out.shape
-    _shifts(w, shift, shifts[part])
-    first, end = share(part, parts, N)
-    for n in range(first, end):
-        _prefetch(columns, values, starts, rows[min(n + AHEAD, N - 1)])
-        _sum_rows(w, columns, values, starts[rows[n]], starts[rows[n] + 1], y, n)
-        for k in range(K):
-            out[n, k] = scale * y[n, k] + shifts[part, k]
-
-
-@elementwise
-def _prefetch(columns: Array, values: Array, starts: Array, m: int) -> None:
-    """The nonzeros of sample m of the data set, which no processor guesses in time."""
-    prefetch(columns, starts[m], starts[m + 1])
-    prefetch(values, starts[m], starts[m + 1])
-
-
-@elementwise
-def _shifts(w: Array, shift: float, shifts: Array) -> None:
-    """shifts[k] = shift · Σ_d w[d, k]."""
-    D, width = w.shape
-    for k in range(width):
-        shifts[k] = 0
-    if shift != 0:
-        for d in range(D):
-            for k in range(width):
-                shifts[k] += shift * w[d, k]
-
-
-@elementwise
-def _sum_rows(
-    w: Array, columns: Array, values: Array, first: int, end: int, y: Array, n: int
-) -> None:
-    """y[n] = Σ_i values[i] w[columns[i]], first <= i < end."""
-    width = w.shape[1]
-    lanes = VECTOR_BYTES // w.itemsize
-    wide = width - width % (WIDE * lanes)
-    for k in range(0, wide, WIDE * lanes):
-        sum_of_wide_rows(w, columns, values, first, end, k, y, n)
-    for k in range(wide, width, NARROW * lanes):
-        sum_of_narrow_rows(w, columns, values, first, end, k, y, n)
+    """y (N, width) = (x ⊙ m) w for w (D, width)."""
+    columns = 2 * VECTOR_BYTES // y.itemsize
+    first, end = share(part, parts, len(y))
+    with_strip, bits = samples[part], words[part]
+    for start in range(first, end, _CHUNK):
+        stop = min(start + _CHUNK, end)
+        _take(strips, rows[start:stop], bits)
+        for n in range(start, stop):
+            for k in range(y.shape[1]):
+                y[n, k] = 0
+        for s in range(x.shape[1] // STRIP):
+            count = _list(bits, s, start, stop, with_strip)
+            for i in range(count, count + TILE):  # a whole tile; named twice is added once
+                with_strip[i] = with_strip[max(count - 1, 0)]
+            for k in range(0, y.shape[1], columns):
+                for i in range(0, count, TILE):
+                    add_strip_to_rows(x, w, with_strip, i, s * STRIP, k, y)
 
 
 @threaded
 def _sparse_weight_gradient(
     part: int,
     parts: int,
-    starts: Array,
-    columns: Array,
-    values: Array,
+    strips: Array,
     rows: Array,
+    x: Array,
     dy: Array,
-    scale: float,
-    g: Array,
+    words: Array,
+    samples: Array,
     dw: Array,
+    out: Array,
 ) -> None:
-    """dw[part, d, k] = scale · Σ dy[n, k] u[rows[n], d] over the samples n of a part."""
-    N, K = dy.shape
-    width = g.shape[1]
-    of_part = dw[part]
-    for d in range(len(of_part)):
+    """dw (D, width) = (x ⊙ m)ᵀ dy for dy (N, width), and out (K, D) = dwᵀ."""
+    N, width = dy.shape
+    columns = 2 * VECTOR_BYTES // dy.itemsize
+    first, end = share(part, parts, x.shape[1] // STRIP)
+    with_strip, bits = samples[part], words[part]
+    for d in range(first * STRIP, end * STRIP):
         for k in range(width):
-            of_part[d, k] = 0
-    first, end = share(part, parts, N)
-    for n in range(first, end):
-        for k in range(width):
-            g[n, k] = dy[n, k] * scale if k < K else 0
-    for n in range(first, end):
-        _prefetch(columns, values, starts, rows[min(n + AHEAD, N - 1)])
-        _add_to_rows(g, n, columns, values, starts[rows[n]], starts[rows[n] + 1], of_part)
+            dw[d, k] = 0
+    for start in range(0, N, _CHUNK):
+        stop = min(start + _CHUNK, N)
+        _take(strips, rows[start:stop], bits)
+        for s in range(first, end):
+            count = _list(bits, s, start, stop, with_strip)
+            for k in range(0, width, columns):
+                for d in range(s * STRIP, (s + 1) * STRIP, TILE):
+                    add_rows_to_strip(x, dy, with_strip, count, d, k, dw)
+    transpose(dw[first * STRIP : end * STRIP], out[:, first * STRIP : end * STRIP])
 
 
 @elementwise
-def _add_to_rows(
-    g: Array, n: int, columns: Array, values: Array, first: int, end: int, dw: Array
-) -> None:
-    """dw[columns[i]] += values[i] g[n], first <= i < end."""
-    width = dw.shape[1]
-    lanes = VECTOR_BYTES // dw.itemsize
-    wide = width - width % (WIDE * lanes)
-    for k in range(0, wide, WIDE * lanes):
-        add_to_wide_rows(g, n, k, columns, values, first, end, dw)
-    for k in range(wide, width, NARROW * lanes):
-        add_to_narrow_rows(g, n, k, columns, values, first, end, dw)
+def _take(strips: Array, rows: Array, bits: Array) -> None:
+    """bits[i, n] = strips[rows[n], i]."""
+    for n in range(len(rows)):
+        for i in range(strips.shape[1]):
+            bits[i, n] = strips[rows[n], i]
 
 
-@threaded
-def _add_and_turn_back(
-    part: int, parts: int, dw: Array, dy: Array, shift: float, out: Array
-) -> None:
-    """out (K, D) = the sum over the parts of dw (parts, D, width), turned, + shift · Σ_n dy[n]."""
-    D = out.shape[1]
-    of_first = dw[0]
-    first, end = share(part, parts, D)
-    for other in dw[1:]:
-        for d in range(first, end):
-            for k in range(dw.shape[2]):
-                of_first[d, k] += other[d, k]
-    transpose(of_first[first:end], out[:, first:end])
-    if shift != 0:
-        for k in range(len(out)):
-            total = dy.dtype.type(0)
-            for n in range(len(dy)):
-                total += dy[n, k]
-            for d in range(first, end):
-                out[k, d] += shift * total
+@elementwise
+def _list(bits: Array, s: int, start: int, stop: int, samples: Array) -> Any:
+    """The samples from start to stop that have strip s, and how many they are; no branch is taken,
+    for none could be guessed."""
+    word, shift = bits[s // 64], np.uint64(s % 64)
+    count: Any = 0
+    for n in range(stop - start):
+        samples[count] = start + n
+        count += np.int64((word[n] >> shift) & np.uint64(1))
+    return count

@@ -85,7 +85,8 @@ def device_name() -> str:
 
 
 def record(run: Callable[[], None]) -> Callable[[], None]:
-    """run itself; see spec."""
+    """Do run() once, and return it; see spec."""
+    run()
     return run
 
 

@@ -91,7 +91,8 @@ def device_name() -> str:
 
 
 def record(run: Callable[[], None]) -> Callable[[], None]:
-    """Capture run as a CUDA graph; see spec."""
+    """Do run() once, which makes scratch space and kernels, and capture it; see spec."""
+    run()
     return device.record(run, keep=(scratch.buffers(), tickets.buffers()))
 
 

@@ -1,27 +1,12 @@
-// Samples that are given by their nonzeros. Derivation: reference/sparse.py
+// A batch of which strips of 8 columns are known to be zero. Derivation: reference/sparse.py
 #include "common.cuh"
 
-// x[n] = scale · u[rows[n]] + shift, u[m, columns[i]] = values[i] for starts[m] <= i < starts[m + 1].
-// Block n writes sample n: first the zeros of u, then what is not zero.
-template <typename Value>
-static inline __device__ void dense_rows(const long long *starts, const unsigned short *columns,
-                                         const Value *values, const long long *rows, real scale,
-                                         real shift, int D, real *x) {
-    real *sample = x + (long long)blockIdx.x * D;
-    for (int d = threadIdx.x; d < D; d += THREADS) sample[d] = shift;
-    __syncthreads();
-    long long m = rows[blockIdx.x];
-    for (long long i = starts[m] + threadIdx.x; i < starts[m + 1]; i += THREADS) {
-        sample[columns[i]] = scale * real(values[i]) + shift;
-    }
+// masked[i, d] = x[i, d] where sample rows[i] has strip d / 8, else 0; n·D elements of x
+extern "C" __global__ void masked_rows(const unsigned long long *strips, const long long *rows,
+                                       const real *x, int n, int D, int words, real *masked) {
+    int i = element();
+    if (i >= n) return;
+    int s = i % D / 8;
+    unsigned long long word = strips[rows[i / D] * words + s / 64];
+    masked[i] = word >> s % 64 & 1 ? x[i] : real(0);
 }
-
-#define DENSE_ROWS(name, Value)                                                                   \
-    extern "C" __global__ void name(const long long *starts, const unsigned short *columns,       \
-                                    const Value *values, const long long *rows, real scale,       \
-                                    real shift, int D, real *x) {                                 \
-        dense_rows(starts, columns, values, rows, scale, shift, D, x);                            \
-    }
-DENSE_ROWS(dense_rows_uint8, unsigned char)
-DENSE_ROWS(dense_rows_float32, float)
-DENSE_ROWS(dense_rows_float64, double)

@@ -1,0 +1,119 @@
+"""Which calls of a step one kernel can do: those of its output layer, so far.
+
+A fused kernel leaves out arrays that lay between the calls it replaces. It may stand in for them
+only where no other call of the step looks at those arrays.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from minae.backends.cpu_numba.activations import bias_activation_backward, bias_activation_forward
+from minae.backends.cpu_numba.dense import matmul
+from minae.backends.cpu_numba.losses import bce_with_logits, mse
+from minae.backends.cpu_numba.output_layer import KERNELS, output_layer
+from minae.backends.spec import Array
+
+Call: TypeAlias = tuple[Callable[..., None], dict[str, Any]]  # an operation, arguments by name
+
+_LOSSES: dict[Callable[..., None], tuple[str, str]] = {  # the names of y and dy
+    bce_with_logits: ("logits", "dlogits"),
+    mse: ("y", "dy"),
+}
+_MOST_FEATURES = 256
+
+
+def fused(calls: list[Call]) -> list[Call]:
+    """The calls of a step, its output layer's six replaced by one of `output_layer`."""
+    for start in range(len(calls)):
+        six, others = calls[start : start + 6], calls[:start] + calls[start + 6 :]
+        arguments = _output_layer(six)
+        if arguments is not None and not _seen(_left_out(six), others):
+            return [*calls[:start], (output_layer, arguments), *calls[start + 6 :]]
+    return calls
+
+
+def plain_calls(
+    x: Array,
+    w: Array,
+    b: Array | None,
+    activation: str,
+    slope: float,
+    loss: Callable[..., None],
+    t: Array,
+    scale: float,
+    *,
+    y: Array,
+    value: Array,
+    dy: Array,
+    da: Array,
+    dx: Array,
+    dw: Array,
+    db: Array | None,
+) -> list[Call]:
+    """What `output_layer` does, as the layer and the loss call it."""
+    given, gradient = _LOSSES[loss]
+    return [
+        (matmul, {"a": x, "b": w, "out": y, "transpose_a": False, "transpose_b": True}),
+        (
+            bias_activation_forward,
+            {"x": y, "b": b, "activation": activation, "slope": slope, "out": y},
+        ),
+        (loss, {given: y, "t": t, "scale": scale, "value": value, gradient: dy}),
+        (
+            bias_activation_backward,
+            {"dy": dy, "y": y, "activation": activation, "slope": slope, "dx": da, "db": db},
+        ),
+        (matmul, {"a": da, "b": x, "out": dw, "transpose_a": True, "transpose_b": False}),
+        (matmul, {"a": da, "b": w, "out": dx, "transpose_a": False, "transpose_b": False}),
+    ]
+
+
+def _output_layer(calls: list[Call]) -> dict[str, Any] | None:
+    """Arguments with which `output_layer` does what these calls do; None if it cannot, or if that
+    would take longer."""
+    functions = [function for function, _ in calls]
+    loss = next((function for function in functions if function in _LOSSES), None)
+    if loss is None or functions != [
+        *(matmul, bias_activation_forward, loss, bias_activation_backward, matmul, matmul)
+    ]:
+        return None
+    first, forward, compared, backward, to_w, to_x = (named for _, named in calls)
+    arguments = {
+        **{"x": first["a"], "w": first["b"], "b": forward["b"], "t": compared["t"]},
+        **{"activation": forward["activation"], "scale": compared["scale"]},
+        **{"value": compared["value"], "dx": to_x["out"], "dw": to_w["out"], "db": backward["db"]},
+    }
+    y, dy, da = _left_out(calls)
+    plain = plain_calls(**arguments, slope=forward["slope"], loss=loss, y=y, dy=dy, da=da)
+    arrays = [value for value in arguments.values() if isinstance(value, np.ndarray)]
+    if (
+        all(_equal(found, wanted) for found, wanted in zip(calls, plain, strict=True))
+        and all(array.flags.c_contiguous for array in arrays)
+        and compared["t"].shape == y.shape
+        and (loss.__name__, forward["activation"]) in KERNELS
+        and first["b"].shape[1] <= _MOST_FEATURES
+    ):
+        return {**arguments, "loss": loss.__name__}
+    return None
+
+
+def _left_out(calls: list[Call]) -> tuple[Array, Array, Array]:
+    """y, dy and da of an output layer's calls."""
+    loss, compared = calls[2]
+    return calls[0][1]["out"], compared[_LOSSES[loss][1]], calls[3][1]["dx"]
+
+
+def _equal(found: Call, wanted: Call) -> bool:
+    """Whether two calls of one function have the same arrays and equal numbers."""
+    return all(
+        value is wanted[1][name] or (not isinstance(value, np.ndarray) and value == wanted[1][name])
+        for name, value in found[1].items()
+    )
+
+
+def _seen(arrays: tuple[Array, ...], calls: list[Call]) -> bool:
+    """Whether one of these calls is given memory of one of these arrays."""
+    given = [v for _, named in calls for v in named.values() if isinstance(v, np.ndarray)]
+    return any(np.may_share_memory(array, other) for array in arrays for other in given)

@@ -1,0 +1,135 @@
+"""How kernels are compiled: what is made machine code, what is kept on disk, what is collected."""
+
+import gc
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from numba.core import event
+from numba.core.errors import TypingError
+
+from minae.backends.cpu_numba.compiler import compiled
+
+ONE_KERNEL = """
+import json
+import numpy as np
+from numba.core import codegen, event
+from minae import get_backend
+from minae.backends.cpu_numba.threads import share
+
+
+class Names(event.Listener):
+    def __init__(self):
+        self.found = []
+
+    def on_start(self, event):
+        self.found.append(event.data["dispatcher"].py_func.__name__)
+
+    def on_end(self, event):
+        pass
+
+
+def finalize(library, go_on=codegen.JITCodeLibrary._finalize_specific):
+    machine_code.append(library.name)
+    go_on(library)
+
+
+machine_code, names = [], Names()
+codegen.JITCodeLibrary._finalize_specific = finalize
+event.register("numba:compile", names)
+y = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+get_backend("numba").bias_activation_forward(y, np.ones(3, np.float32), "relu", 0.0, out=y)
+by_kernel = list(names.found)
+called_by_python = share(1, 2, 10)
+print(json.dumps([y.tolist(), called_by_python, by_kernel, names.found, machine_code]))
+"""
+NO_FOLDER = """
+from numba.core import caching
+
+def refuse(locator):
+    raise PermissionError("read-only")
+
+caching._CacheLocator.ensure_cache_path = refuse
+"""
+Y = [[0.0, pytest.approx(0.4), pytest.approx(0.8)], [pytest.approx(1.2), pytest.approx(1.6), 2.0]]
+
+
+def one_kernel(folder, before=""):
+    """(y, what Python got, names compiled for the kernel, all of them, those of machine code)"""
+    command = [sys.executable, "-c", before + ONE_KERNEL]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout)
+
+
+def kept(folder):
+    return {file.name.split("-")[0] for file in folder.rglob("*.nbi")}
+
+
+def test_what_a_kernel_calls_is_compiled_without_machine_code_and_kept_within_it(tmp_path):
+    y, called_by_python, by_kernel, _, machine_code = one_kernel(tmp_path)
+    assert y == Y
+    assert {"_relu", "share", "spread"} <= set(by_kernel)
+    assert "_relu" in machine_code
+    assert "spread" not in machine_code
+    assert kept(tmp_path) == {"activations._relu", "threads.share"}
+    # share is called by the kernel, and then by Python, for which it is compiled once more
+    assert called_by_python == [5, 10]
+    assert machine_code.count("share") == 1
+
+    y, called_by_python, _, names, _ = one_kernel(tmp_path)
+    assert (y, called_by_python) == (Y, [5, 10])
+    assert names == []  # all of it was kept
+
+
+def test_where_no_folder_can_be_written_kernels_are_compiled_anew(tmp_path):
+    y, called_by_python, by_kernel, _, _ = one_kernel(tmp_path, NO_FOLDER)
+    assert (y, called_by_python) == (Y, [5, 10])
+    assert "_relu" in by_kernel
+    assert kept(tmp_path) == set()
+
+
+class Collecting(event.Listener):
+    """Whether garbage was collected during each of the compiler's passes."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_start(self, event):
+        self.seen.append(gc.isenabled())
+
+    def on_end(self, event):
+        pass
+
+
+def function(body):
+    """A function of x that is compiled when it is called, and not kept."""
+    scope = {}
+    exec(f"def f(x): return {body}", scope)
+    return compiled(scope["f"])
+
+
+def test_no_garbage_is_collected_while_a_kernel_is_compiled():
+    collecting = Collecting()
+    with event.install_listener("numba:run_pass", collecting):
+        assert function("x + 1")(1) == 2
+    assert collecting.seen
+    assert not any(collecting.seen)
+    assert gc.isenabled()
+
+
+def test_garbage_is_collected_after_a_kernel_that_cannot_be_compiled():
+    with pytest.raises(TypingError):
+        function("x.nothing")(1)
+    assert gc.isenabled()
+
+
+def test_who_collects_no_garbage_need_not_begin_to():
+    gc.disable()
+    try:
+        assert function("x + 2")(1) == 3
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
