@@ -2,12 +2,12 @@
 
     python -m bench.gpu [--models vae] [--batch-sizes 256,16384] [--json FILE] ...
 
-has three parts. `products` times the matrix products of these models by own kernels and by cuBLAS
-(gpu_products.py). `m6` trains M6 for its 20 000 steps. `steps` alternates minae (its step as one
+has three parts. `m6` trains M6 for its 20 000 steps. `products` times the matrix products of these
+models by own kernels and by cuBLAS (gpu_products.py). `steps` alternates minae (its step as one
 CUDA graph, and launched kernel by kernel) with PyTorch's eager mode, fused Adam, CUDA graphs and
 torch.compile, after a check that all compute the same loss. Times are those of CUDA events; the
 floor of a step is the larger of its products at the measured rate of a large product and its bytes
-at the measured bandwidth of a copy.
+at the measured bandwidth of a copy. What fails is said, and the rest goes on.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +27,7 @@ import numpy as np
 from bench import gpu_products
 from bench.contest import TOLERANCE, first_loss
 from bench.floor import products
+from bench.gpu_products import Row, failure, trying
 from bench.models import MODELS, Entry, choose, mnist, training
 from bench.recording import record_step
 from minae.backends import get_backend
@@ -37,11 +39,10 @@ BATCH_SIZES = (256, 16384)
 OURS = ("minae graph", "minae eager")
 COPIED = 2**30  # bytes
 SIDE = 8192  # of the large product
-PARTS = ("products", "m6", "steps")
+PARTS = ("m6", "products", "steps")
 M6_STEPS = 20_000
+TURN_MS = 200  # a turn has fewer steps than asked for where these would take longer
 DEVICE = "cuda"  # of PyTorch
-
-Row = dict[str, Any]
 
 
 class Eager:
@@ -88,21 +89,25 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--batch-sizes", type=_sizes, default=BATCH_SIZES, metavar="N,N")
     p.add_argument("--parts", type=_parts, default=PARTS, metavar="A,B", help="(default: all)")
     p.add_argument("--rounds", type=_whole, default=7, metavar="N", help="turns of each")
-    p.add_argument("--steps", type=_whole, default=200, metavar="N", help="steps of a turn")
+    p.add_argument("--steps", type=_whole, default=200, metavar="N", help="of a turn, at most")
     p.add_argument("--rivals", metavar="A,B", help="of eager, fused, graph, compile (default: all)")
     p.add_argument("--json", type=Path, metavar="FILE", help="write the rows, with the card's name")
     return p
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, or 2 for what the user can mend."""
+    """Run the command; returns its exit code: 0, 1 if something failed, or 2 for what the user can
+    mend."""
     options = parser().parse_args(arguments)
     try:
-        contest(options)
+        rows = contest(options)
     except MinaeError as error:
         print(f"minae: {error}", file=sys.stderr)
         return 2
-    return 0
+    failed = [row["failed"] for row in rows if "failed" in row]
+    if failed:
+        print(f"\nfailed: {'; '.join(failed)}")
+    return 1 if failed else 0
 
 
 def contest(options: argparse.Namespace) -> list[Row]:
@@ -118,14 +123,14 @@ def contest(options: argparse.Namespace) -> list[Row]:
 
 def _measured(ops: Backend, entries: list[Entry], options: argparse.Namespace) -> Iterator[Row]:
     rivals = _rivals(options.rivals) if "steps" in options.parts else []
+    if "m6" in options.parts:
+        yield from trying("M6", lambda: [train_m6(ops, MODELS["deep"].make())])
     if "products" in options.parts:
         yield from gpu_products.measure(
             entries, options.batch_sizes, options.rounds, options.steps, milliseconds
         )
-    if "m6" in options.parts:
-        yield train_m6(ops, MODELS["deep"].make())
     if "steps" in options.parts:
-        yield from compare_steps(ops, entries, rivals, options)
+        yield from trying("steps", lambda: compare_steps(ops, entries, rivals, options))
 
 
 def train_m6(ops: Backend, recipe: Recipe) -> Row:
@@ -159,7 +164,10 @@ def compare_steps(
     print("|---|---|---|---|---|---|---|---|---|")
     for entry in entries:
         for batch_size in options.batch_sizes:
-            yield from measure(ops, entry, batch_size, rivals, options, roofline)
+            yield from trying(
+                f"{entry.label} {batch_size}",
+                partial(measure, ops, entry, batch_size, rivals, options, roofline),
+            )
 
 
 def measure(
@@ -170,48 +178,58 @@ def measure(
     options: argparse.Namespace,
     roofline: Roofline,
 ) -> list[Row]:
-    """A row for each rival, the fastest first; the line of the fastest is printed."""
+    """A row for each rival, the fastest first; the line of the fastest is printed. A rival that
+    cannot be made has a row that says why."""
     check_losses(ops, entry, min(batch_size, 256))
-    everyone = contenders(ops, entry, batch_size, rivals, DEVICE)
+    everyone = ours(ops, entry, batch_size)
+    failed: list[Row] = []
+    for name in rivals:
+        try:
+            everyone.append(theirs(name, entry, batch_size, DEVICE))
+        except Exception as error:
+            failed.append(failure(f"{entry.label} {batch_size} {name}", error))
     turns: dict[str, list[float]] = {one.name: [] for one in everyone}
     for _ in range(options.rounds):
         for one in everyone:
-            one.milliseconds(one.step, 3)  # after the others' memory has been through the cache
-            turns[one.name].append(one.milliseconds(one.step, options.steps))
+            # after the others' memory has been through the cache
+            once = one.milliseconds(one.step, 3)
+            steps = min(options.steps, max(3, int(TURN_MS / max(once, 1e-3))))
+            turns[one.name].append(one.milliseconds(one.step, steps))
     ms = {name: median(times) for name, times in turns.items()}
     calls = record_step(entry.make(), get_backend("numpy"), batch_size, dry=True)
     flops = sum(product.flops for call in calls for product in products(call))
     floor = roofline.floor_ms(flops, sum(call.nbytes for call in calls))
-    ours = ms[OURS[0]]
+    own = {
+        "model": entry.label,
+        "system": entry.system,
+        "batch_size": batch_size,
+        "backend": "cupy",
+        "ms": ms[OURS[0]],
+        "eager_ms": ms[OURS[1]],
+        "floor_ms": floor,
+        "bandwidth": roofline.bandwidth,
+        "gemm_rate": roofline.rate,
+    }
     ranked = sorted((name for name in ms if name not in OURS), key=ms.__getitem__)
     rows = [
-        {
-            "model": entry.label,
-            "system": entry.system,
-            "batch_size": batch_size,
-            "backend": "cupy",
-            "ms": ours,
-            "eager_ms": ms[OURS[1]],
+        own
+        | {
             "rival": rival,
             "best_rival": rival == ranked[0],
             "rival_ms": ms[rival],
-            "ratio": ms[rival] / ours,
+            "ratio": ms[rival] / ms[OURS[0]],
             "ratio_range": _range(turns[rival], turns[OURS[0]]),
-            "floor_ms": floor,
-            "bandwidth": roofline.bandwidth,
-            "gemm_rate": roofline.rate,
         }
         for rival in ranked
     ]
-    best = rows[0]
-    to_eager = f"{ms['eager'] / ours:.2f}" if "eager" in ms else "-"
+    best = f"{ranked[0]} | {ms[ranked[0]]:.4f} | {rows[0]['ratio']:.2f}" if rows else "- | - | -"
+    to_eager = f"{ms['eager'] / ms[OURS[0]]:.2f}" if "eager" in ms else "-"
     print(
-        f"| {entry.system} {entry.label} | {batch_size} | {ours:.4f} | {ms[OURS[1]]:.4f} "
-        f"| {best['rival']} | {best['rival_ms']:.4f} | {best['ratio']:.2f} | {to_eager} "
-        f"| {floor:.4f} |",
+        f"| {entry.system} {entry.label} | {batch_size} | {ms[OURS[0]]:.4f} | {ms[OURS[1]]:.4f} "
+        f"| {best} | {to_eager} | {floor:.4f} |",
         flush=True,
     )
-    return rows
+    return (rows or [own]) + failed
 
 
 def _range(theirs: list[float], ours: list[float]) -> list[float]:
@@ -220,33 +238,37 @@ def _range(theirs: list[float], ours: list[float]) -> list[float]:
     return [min(ratios), max(ratios)]
 
 
-def contenders(
-    ops: Backend, entry: Entry, batch_size: int, rivals: list[str], device: str
-) -> list[Contender]:
-    """minae with and without a graph, and PyTorch in these modes, each after its first steps."""
-    from bench import rivals_cuda
-
+def ours(ops: Backend, entry: Entry, batch_size: int) -> list[Contender]:
+    """minae with and without a graph, each after its first steps."""
     everyone = []
     for name, backend in zip(OURS, (ops, Eager(ops)), strict=True):
         recipe = entry.make()
         recipe.model.bind(backend, np.float32, recipe.seed)
         run = training(recipe, *mnist(batch_size), batch_size)
-        everyone.append(Contender(name, run.step, milliseconds))
-    for name in rivals:
-        recipe = entry.make()
-        recipe.model.bind("numpy", np.float32, recipe.seed)
-        theirs = rivals_cuda.CudaTraining(
-            recipe.model,
-            recipe.optimizer,
-            *mnist(batch_size),
-            batch_size=batch_size,
-            device=device,
-            **rivals_cuda.MODES[name],
-        )
-        everyone.append(Contender(name, theirs.step, rivals_cuda.milliseconds))
-    for one in everyone:
-        one.milliseconds(one.step, 3)  # and waits for them, whatever stream they are on
+        everyone.append(_begun(Contender(name, run.step, milliseconds)))
     return everyone
+
+
+def theirs(name: str, entry: Entry, batch_size: int, device: str) -> Contender:
+    """PyTorch in one of its modes, after its first steps."""
+    from bench import rivals_cuda
+
+    recipe = entry.make()
+    recipe.model.bind("numpy", np.float32, recipe.seed)
+    run = rivals_cuda.CudaTraining(
+        recipe.model,
+        recipe.optimizer,
+        *mnist(batch_size),
+        batch_size=batch_size,
+        device=device,
+        **rivals_cuda.MODES[name],
+    )
+    return _begun(Contender(name, run.step, rivals_cuda.milliseconds))
+
+
+def _begun(one: Contender) -> Contender:
+    one.milliseconds(one.step, 3)  # and waits for them, whatever stream they are on
+    return one
 
 
 def check_losses(ops: Backend, entry: Entry, samples: int) -> None:

@@ -2,23 +2,29 @@
 
     python -m bench.gpu_check [--out gpu-check] [--minutes 9]
 
-runs one after another, most telling first: products by own kernels and by cuBLAS, M6's 20 000
-steps, training steps against numba's and replayed against eager ones, the suite of operations,
+runs one after another, most telling first: M6's 20 000 steps, products by own kernels and by
+cuBLAS, training steps against numpy's and replayed against eager ones, the suite of operations,
 bench.gpu against PyTorch, and the suite under compute-sanitizer's memcheck and racecheck. Each
 writes its output to a file of the folder while it runs; what fails or runs out of time does not
-stop the rest.
-`summary.json` says how each ended. Exit code 0 if all passed, 1 if not, 2 without a usable GPU.
+stop the rest. `summary.json`, written anew after each, says how it ended and what complained.
+Exit code 0 if all passed, 1 if not, 2 without a usable GPU.
+
+CuPy, PyTorch, NumPy, pytest and hypothesis are needed; without pytest-xdist tests run one by one.
 """
 
 import argparse
+import importlib.metadata
+import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -26,14 +32,23 @@ from minae.backends import get_backend
 from minae.errors import MinaeError
 
 ROOT = Path(__file__).parents[1]
-PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
-WORKERS = ("-n", str(min(8, os.cpu_count() or 1)))
+PYTEST = (
+    *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider"),
+    *("-o", "addopts=-q -m 'not slow'", "--tb=short", "--continue-on-collection-errors"),
+)
+HAS_XDIST = importlib.util.find_spec("xdist") is not None
+WORKERS = ("-n", str(min(8, os.cpu_count() or 1))) if HAS_XDIST else ()
 ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # in each worker
 GPU = (sys.executable, "-m", "bench.gpu", "--rounds", "3", "--steps", "100")
-TRAINED = "as_on_numba or replaying or restored or twenty_steps"
+TRAINED = "as_on_numpy or replaying or restored or twenty_steps"
 # kernels whose threads share memory
 SHARED = "matmul or conv2d or bce or mse or softmax or batch_norm or contractive or importance"
 SANITIZER = ("compute-sanitizer", "--target-processes", "all", "--error-exitcode", "9")
+COMPLAINTS = re.compile(
+    r"(FAILED|ERROR) |========= (Invalid|Error:|.*ERROR SUMMARY: [1-9])|.* failed: "
+)
+MOST_LINES, MOST_COLUMNS = 12, 160  # of complaints that are printed
+GRACE = 10.0  # seconds in which a stage that is stopped says what it found
 
 
 @dataclass(frozen=True)
@@ -48,12 +63,14 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended: passed, failed, ran out of time, or was left out, and why."""
+    """How a stage ended: passed, failed, ran out of time, or was left out, and why; and the first
+    lines of its output that complain."""
 
     name: str
     result: str
     seconds: float
     last_line: str
+    complaints: tuple[str, ...] = ()
 
 
 def stages(folder: Path) -> list[Stage]:
@@ -63,7 +80,7 @@ def stages(folder: Path) -> list[Stage]:
     return [
         Stage(
             "products",
-            (*GPU, "--parts", "products,m6", "--json", str(folder / "products.json")),
+            (*GPU, "--parts", "m6,products", "--json", str(folder / "products.json")),
             0.15,
         ),
         Stage(
@@ -93,8 +110,7 @@ def stages(folder: Path) -> list[Stage]:
                 *SANITIZER,
                 *("--tool", "memcheck"),
                 *PYTEST,
-                *("-n", "0", "tests/test_operations.py", "tests/test_gpu.py"),
-                *("-k", "cupy or replaying"),
+                *("tests/test_operations.py", "tests/test_gpu.py", "-k", "cupy or replaying"),
             ),
             0.2,
             apart,
@@ -105,7 +121,7 @@ def stages(folder: Path) -> list[Stage]:
                 *SANITIZER,
                 *("--tool", "racecheck"),
                 *PYTEST,
-                *("-n", "0", "tests/test_operations.py", "-k", f"cupy and ({SHARED})"),
+                *("tests/test_operations.py", "-k", f"cupy and ({SHARED})"),
             ),
             0.2,
             apart,
@@ -133,14 +149,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MinaeError, OSError) as error:
         print(f"minae: {error}", file=sys.stderr)
         return 2
-    print(card, flush=True)
-    outcomes = run(stages(options.out.resolve()), options.out, 60 * options.minutes)
-    summary = {"card": card, "stages": [asdict(outcome) for outcome in outcomes]}
-    (options.out / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    machine = {"card": card, **versions()}
+    print(*machine.values(), sep=", ", flush=True)
+    outcomes = run(stages(options.out.resolve()), options.out, 60 * options.minutes, machine)
     return 0 if all(outcome.result == "passed" for outcome in outcomes) else 1
 
 
-def run(wanted: Sequence[Stage], folder: Path, seconds: float) -> list[Outcome]:
+def versions() -> dict[str, str]:
+    """Of what takes part."""
+    runtime = importlib.import_module("cupy").cuda.runtime
+    found = {"driver": f"driver for CUDA {runtime.driverGetVersion()}"}
+    for package in ("cupy", "torch", "numpy"):
+        for name in importlib.metadata.packages_distributions().get(package, ())[:1]:
+            found[package] = f"{name} {importlib.metadata.version(name)}"
+    return found
+
+
+def run(
+    wanted: Sequence[Stage], folder: Path, seconds: float, machine: dict[str, str]
+) -> list[Outcome]:
     """Each stage in turn; none longer than its share of the seconds, nor than what is left."""
     end, outcomes = time.monotonic() + seconds, []
     for stage in wanted:
@@ -148,6 +175,10 @@ def run(wanted: Sequence[Stage], folder: Path, seconds: float) -> list[Outcome]:
         outcomes.append(run_one(stage, folder / f"{stage.name}.txt", limit))
         last = outcomes[-1]
         print(f"{last.name}: {last.result}, {last.seconds:.0f} s: {last.last_line}", flush=True)
+        for complaint in last.complaints:
+            print(f"    {complaint}", flush=True)
+        summary = {**machine, "stages": [asdict(outcome) for outcome in outcomes]}
+        (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     return outcomes
 
 
@@ -169,17 +200,22 @@ def run_one(stage: Stage, file: Path, limit: float) -> Outcome:
             start_new_session=True,
         )
         try:
-            code = process.wait(limit)
+            code = process.wait(max(limit - GRACE, limit / 2))
             result = "passed" if code == 0 else f"failed ({code})"
         except subprocess.TimeoutExpired:
             result = "ran out of time"
+            os.killpg(process.pid, signal.SIGINT)  # pytest then says what has failed so far
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(min(GRACE, limit / 2))
         finally:
-            if process.poll() is None:  # also after Ctrl-C, which its own session does not hear
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            with suppress(ProcessLookupError):  # its children too; also after Ctrl-C, which its
+                os.killpg(process.pid, signal.SIGKILL)  # own session does not hear
+            process.wait()
     lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     last_line = next((line for line in reversed(lines) if line.strip()), "")
-    return Outcome(stage.name, result, time.monotonic() - begin, last_line)
+    complaints = [line[:MOST_COLUMNS] for line in lines if COMPLAINTS.match(line)]
+    seconds = time.monotonic() - begin
+    return Outcome(stage.name, result, seconds, last_line, tuple(complaints[:MOST_LINES]))
 
 
 def _program(name: str) -> str | None:

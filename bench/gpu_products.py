@@ -7,7 +7,8 @@ cuBLAS was the faster in every product measured, in a graph and in true float32.
 """
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from statistics import median
@@ -33,12 +34,33 @@ def measure(
     """A row for each product that the models' steps ask for; prints a table and the rule."""
     print("\n| product | M | Q | R | own ms | cuBLAS ms | TF32 ms | own / cuBLAS | of |")
     print("|---|---|---|---|---|---|---|---|---|")
-    rows = []
+    rows: list[Row] = []
     for product, used_by in all_products(entries, batch_sizes).items():
-        rows.append(measure_one(product, rounds, steps, timer) | {"models": used_by})
+        try:
+            rows.append(measure_one(product, rounds, steps, timer) | {"models": used_by})
+        except Exception as error:
+            yield failure(str(product), error)
+            continue
         print(_line(rows[-1]), flush=True)
         yield rows[-1]
-    print(f"\nCUBLAS_FROM = {rule(rows)}", flush=True)
+    if rows:
+        print(f"\nCUBLAS_FROM = {rule(rows)}", flush=True)
+
+
+def failure(what: str, error: Exception) -> Row:
+    """The row of what could not be measured; the error is printed."""
+    traceback.print_exception(error)
+    said = f"{type(error).__name__}: {error}"
+    print(f"{what} failed: {said}", flush=True)
+    return {"failed": what, "error": said}
+
+
+def trying(what: str, measured: Callable[[], Iterable[Row]]) -> Iterator[Row]:
+    """The rows measured; a failure is one of them, and does not cost the rest of the run."""
+    try:
+        yield from measured()
+    except Exception as error:
+        yield failure(what, error)
 
 
 def all_products(entries: Sequence[Entry], batch_sizes: Sequence[int]) -> dict[Product, list[str]]:

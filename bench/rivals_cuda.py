@@ -42,6 +42,7 @@ class CudaTraining:
     ) -> None:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.benchmark = True  # the fastest convolution for each shape
         twin = twin_of(model).to(device)
         self.optimizer = torch.optim.Adam(
             twin.parameters(),

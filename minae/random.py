@@ -28,13 +28,13 @@ def stream(purpose: int, number: int) -> int:
 
 
 def permutation(ops: Backend, seed: int, epoch: int, samples: int) -> Array:
-    """Order in which an epoch visits its samples: int64 (samples,), on the host.
+    """Order in which an epoch visits its samples: int64 (samples,), on the device.
 
     Sorts the samples by 64 random bits each: with 32, one pair in 60 000 samples would tie and
     keep its order every other epoch.
     """
-    words = ops.empty((samples, 2), np.uint32)
+    words, order = ops.empty((samples, 2), np.uint32), ops.empty((samples,), np.int64)
     step = ops.asarray(np.array([epoch]), np.int64)
     ops.random_uint32(seed, SHUFFLE, step, ops.asarray(np.arange(samples), np.int64), out=words)
-    keys = ops.to_numpy(words).astype(np.uint64)  # (M, 2)
-    return np.argsort(keys[:, 0] << np.uint64(32) | keys[:, 1], kind="stable")
+    ops.argsort(words, out=order)
+    return order

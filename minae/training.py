@@ -177,10 +177,8 @@ class Training:
     def _new_order(self) -> Array:
         ops = self.model.ops
         if self.shuffle:
-            order = random.permutation(ops, self.seed, self.epoch, self.samples)
-        else:
-            order = np.arange(self.samples)
-        return ops.asarray(order, np.int64)
+            return random.permutation(ops, self.seed, self.epoch, self.samples)
+        return ops.asarray(np.arange(self.samples), np.int64)
 
     def _cache(self, samples: int) -> Cache:
         if samples not in self._caches:

@@ -48,6 +48,16 @@ Pitfalls
 --------
 - A negative index means "from the end" to NumPy and out of bounds to a kernel: check once, outside.
 - A label outside 0 … C - 1 gives a row of zeros in (3), in silence.
+
+Order of keys
+-------------
+An epoch's order is that of the samples by random keys of two words, 64 bits (philox.py):
+
+    out = the n in ascending order of 2³² keys[n,0] + keys[n,1], equal ones as they came    (4)
+
+    code:   sorted(range(N), key=lambda n: (keys[n, 0], keys[n, 1]))
+
+With independent keys all N! orders are equally likely but for ties, whose chance is N²/2⁶⁵.
 """
 
 import numpy as np
@@ -73,6 +83,12 @@ def binarize(x, u):
     return (u < x).astype(x.dtype)
 
 
+def argsort(keys):
+    """Rows of keys in ascending order, equal ones as they came. keys: (N, 2). Returns (N,)."""
+    N = len(keys)
+    return np.array(sorted(range(N), key=lambda n: (keys[n, 0], keys[n, 1])))
+
+
 def demo():
     """Three tiny pictures, a batch of them, and gathering as a product with one-hot rows."""
     source = np.array([[0, 51], [102, 153], [204, 255]], np.uint8)  # (M, D) = (3, 2)
@@ -89,6 +105,10 @@ def demo():
     labels = np.array([7, 1, 4])
     print(f"labels {labels.tolist()} taken: {take(labels, indices).tolist()}")
     assert take(labels, indices).tolist() == [4, 7, 4]
+
+    keys = np.array([[5, 1], [2, 9], [5, 0], [2, 9]])
+    print(f"keys {keys.tolist()} in the order {argsort(keys).tolist()}")
+    assert argsort(keys).tolist() == [1, 3, 2, 0]
 
     dy = np.array([[1.0], [10.0], [100.0]])  # upstream of a gathered (3, 1) table
     print(f"adjoint of gather, Sᵀ dy: {(S.T @ dy)[:, 0]} (row 2 was gathered twice: 1 + 100)")

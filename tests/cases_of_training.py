@@ -592,6 +592,24 @@ def take(d: Draw) -> Call:
 
 
 @case
+def argsort(d: Draw) -> Call:
+    """Random keys; where they are few also keys of few values in one word or both."""
+    N, ranges = d.length(), [(2**32, 2**32)]
+    if N <= 1000:
+        ranges += [(3, 2**32), (2**32, 1), (2, 2)]
+    first, second = d.pick(ranges)
+    words = [d.rng.integers(high, size=N, dtype=np.uint32) for high in (first, second)]
+    keys = d.array(np.stack(words, axis=1))
+
+    def judge(keys: Any) -> Any:
+        words = keys.to(torch.int64)
+        upper = torch.argsort(words[:, 1], stable=True)
+        return upper[torch.argsort(words[upper, 0], stable=True)]
+
+    return Call((keys,), {"out": d.out((N,), np.int64)}, ref.argsort, judge, terms=None)
+
+
+@case
 def one_hot(d: Draw) -> Call:
     N, classes = d.matrix()
     return Call(

@@ -26,6 +26,17 @@ using std::cos, std::exp, std::expm1, std::fabs, std::log, std::log1p, std::pow,
     std::sqrt, std::tanh;
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
+// blocks run one after another
+#define __threadfence()
+template <typename T>
+static inline T __ldcg(const T *x) {
+    return *x;
+}
+static inline unsigned int atomicAdd(unsigned int *x, unsigned int more) {
+    unsigned int before = *x;
+    *x += more;
+    return before;
+}
 static inline unsigned int __umulhi(unsigned int a, unsigned int b) {
     return (unsigned long long)a * b >> 32;
 }

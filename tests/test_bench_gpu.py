@@ -94,12 +94,73 @@ def test_refused(on_processors, arguments, message, capsys):
 
 
 @without_compiler
-def test_another_loss_stops_the_run(on_processors, monkeypatch, capsys):
-    first_loss = bench_gpu.first_loss
-    wrong = lambda *given: (first_loss(*given)[0] * (1 + 1e-4), None)  # noqa: E731
-    monkeypatch.setattr(bench_gpu, "first_loss", wrong)
-    assert bench_gpu.main(["--models", "tanh", *QUICK]) == 2
-    assert "nothing was timed" in capsys.readouterr().err
+def test_a_model_of_another_loss_is_not_timed_and_the_others_are(
+    on_processors, monkeypatch, capsys, tmp_path
+):
+    file, first_loss = tmp_path / "gpu.json", bench_gpu.first_loss
+
+    def wrong_once(*given):
+        monkeypatch.setattr(bench_gpu, "first_loss", first_loss)
+        return first_loss(*given)[0] * (1 + 1e-4), None
+
+    monkeypatch.setattr(bench_gpu, "first_loss", wrong_once)
+    assert bench_gpu.main(["--models", "vanilla,tanh", *QUICK, "--json", str(file)]) == 1
+    failed, *rows = json.loads(file.read_text())
+    assert failed["failed"] == "vanilla 4" and "nothing was timed" in failed["error"]
+    assert [row["model"] for row in rows] == ["tanh", "tanh"]
+    printed = capsys.readouterr()
+    assert "nothing was timed" in printed.err  # with its traceback
+    assert "| M7 tanh | 4 |" in printed.out and "\nfailed: vanilla 4\n" in printed.out
+
+
+@without_compiler
+@pytest.mark.parametrize("broken", [{"fused"}, {"eager", "fused"}])
+def test_a_rival_that_fails_does_not_cost_the_others(on_processors, monkeypatch, tmp_path, broken):
+    file, theirs = tmp_path / "gpu.json", bench_gpu.theirs
+
+    def some(name, *given):
+        if name in broken:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        return theirs(name, *given)
+
+    monkeypatch.setattr(bench_gpu, "theirs", some)
+    assert bench_gpu.main(["--models", "tanh", *QUICK, "--json", str(file)]) == 1
+    rows = json.loads(file.read_text())
+    assert rows[0]["ms"] > 0 and rows[0].get("rival") == (None if "eager" in broken else "eager")
+    assert {row["failed"] for row in rows if "failed" in row} == {f"tanh 4 {b}" for b in broken}
+
+
+@without_compiler
+def test_a_product_that_fails_does_not_cost_the_others(on_processors, monkeypatch, capsys):
+    measure_one = gpu_products.measure_one
+
+    def some(product, *given):
+        if product.Q == 784:
+            raise RuntimeError("cuBLAS is missing")
+        return measure_one(product, *given)
+
+    monkeypatch.setattr(gpu_products, "measure_one", some)
+    few = ["--models", "tanh", "--batch-sizes", "4", "--rounds", "1", "--steps", "1"]
+    assert bench_gpu.main([*few, "--parts", "products"]) == 1
+    printed = capsys.readouterr().out
+    assert "failed: RuntimeError: cuBLAS is missing" in printed and "CUBLAS_FROM = " in printed
+
+
+def test_slow_steps_are_fewer(on_processors, monkeypatch):
+    """A turn lasts as long for a slow step as for a fast one, but for its three steps."""
+    counts = []
+
+    def slow(step, steps):
+        counts.append(steps)
+        return 50.0
+
+    one = bench_gpu.Contender("minae graph", lambda: None, slow)
+    two = bench_gpu.Contender("minae eager", lambda: None, slow)
+    monkeypatch.setattr(bench_gpu, "ours", lambda *_: [one, two])
+    monkeypatch.setattr(bench_gpu, "check_losses", lambda *_: None)
+    options = bench_gpu.parser().parse_args(["--steps", "100", "--rounds", "1"])
+    bench_gpu.measure(None, MODELS["tanh"], 4, [], options, Roofline(4e12, 5e13))
+    assert counts == [3, 4, 3, 4]
 
 
 # ------------------------------------------------------------ products

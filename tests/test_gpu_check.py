@@ -4,7 +4,9 @@ import json
 import sys
 import time
 
+import cupy_on_host
 import gpu
+import numpy as np
 import pytest
 
 from bench import gpu as bench_gpu
@@ -14,8 +16,8 @@ from bench.gpu_check import Stage
 PYTHON = (sys.executable, "-c")
 
 
-def outcomes(tmp_path, *wanted, seconds=60.0):
-    return {o.name: o for o in gpu_check.run(wanted, tmp_path, seconds)}
+def outcomes(tmp_path, *wanted, seconds=400.0):
+    return {o.name: o for o in gpu_check.run(wanted, tmp_path, seconds, {"card": "a card"})}
 
 
 def test_a_failure_does_not_stop_the_rest(tmp_path, capsys):
@@ -30,6 +32,42 @@ def test_a_failure_does_not_stop_the_rest(tmp_path, capsys):
     assert found["absent"].last_line == "no-such-sanitizer is not installed"
     assert (tmp_path / "good.txt").read_text() == "well\n"
     assert "bad: failed (9)" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert [stage["name"] for stage in summary["stages"]] == ["bad", "good", "absent"]
+
+
+SANITIZED = """\
+========= COMPUTE-SANITIZER
+========= Invalid __global__ read of size 4 bytes
+=========     at adam+0x120
+========= ERROR SUMMARY: 1 error
+FAILED tests/test_gpu.py::test_any - AssertionError
+tanh 256 graph failed: RuntimeError: no
+"""
+
+
+def test_what_complains_is_shown(tmp_path, capsys):
+    """Also what stands amid much else, and no more than a screen of it."""
+    output = f"fine\n{SANITIZED}fine\n" + 30 * f"ERROR {300 * 'x'}\n"
+    found = outcomes(tmp_path, Stage("one", (*PYTHON, f"print({output!r})"), 1))
+    lines = SANITIZED.split("\n")
+    complaints = found["one"].complaints
+    assert complaints[:4] == (lines[1], lines[3], lines[4], lines[5])
+    assert len(complaints) == 12 and max(map(len, complaints)) == 160
+    assert f"    {lines[1]}\n" in capsys.readouterr().out
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["stages"][0]["complaints"] == list(complaints)
+    assert not outcomes(tmp_path, Stage("good", (*PYTHON, "print('fine')"), 1))["good"].complaints
+
+
+def test_tests_that_run_out_of_time_say_what_failed_before(tmp_path):
+    (tmp_path / "test_slow.py").write_text(
+        "import time\ndef test_bad(): assert 1 == 2\ndef test_slow(): time.sleep(60)\n"
+    )
+    command = (*gpu_check.PYTEST, "--rootdir", str(tmp_path), str(tmp_path))
+    found = outcomes(tmp_path, Stage("tests", command, 1), seconds=12)["tests"]
+    assert found.result == "ran out of time" and found.seconds < 20
+    assert [c.split(" - ")[0][-8:] for c in found.complaints] == ["test_bad"]
 
 
 def test_a_stage_that_takes_too_long_is_ended_with_its_children(tmp_path):
@@ -48,7 +86,8 @@ def test_a_stage_that_takes_too_long_is_ended_with_its_children(tmp_path):
         seconds=10,
     )
     assert time.monotonic() - begin < 8
-    assert (found["slow"].result, found["slow"].last_line) == ("ran out of time", "begun")
+    assert found["slow"].result == "ran out of time"
+    assert (tmp_path / "slow.txt").read_text().startswith("begun\n")
     assert found["next"].result == "passed"
     time.sleep(2)
     assert not late.exists()
@@ -71,17 +110,25 @@ def test_without_a_gpu_it_says_so(tmp_path, capsys):
 def test_a_check_in_whole(tmp_path, monkeypatch, code, wanted):
     """Its exit code and summary.json, with a stage of our own."""
     monkeypatch.setattr(gpu_check, "get_backend", lambda name: Card())
+    monkeypatch.setattr(gpu_check, "versions", lambda: {"cupy": "cupy-cuda13x 14.2.0"})
     one = Stage("one", (*PYTHON, f"raise SystemExit({code})"), 1)
     monkeypatch.setattr(gpu_check, "stages", lambda folder: [one])
     assert gpu_check.main(["--out", str(tmp_path / "a" / "b"), "--minutes", "1"]) == wanted
     summary = json.loads((tmp_path / "a" / "b" / "summary.json").read_text())
-    assert summary["card"] == "a card"
+    assert (summary["card"], summary["cupy"]) == ("a card", "cupy-cuda13x 14.2.0")
     assert summary["stages"][0]["result"] == ("failed (3)" if code else "passed")
 
 
 class Card:
     def device_name(self):
         return "a card"
+
+
+def test_versions(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", cupy_on_host.module())
+    found = gpu_check.versions()
+    assert found["driver"] == "driver for CUDA 13000"
+    assert found["numpy"] == f"numpy {np.__version__}" and found["torch"].startswith("torch 2")
 
 
 # ------------------------------------------------------------ the commands
@@ -105,7 +152,9 @@ def test_selections_of_tests(name, tmp_path):
     """Each finds tests: a name that was changed would leave it empty, or short."""
     command = STAGES[name].command
     begin = command.index(sys.executable)
-    collect = (*command[begin:], "--collect-only", "-n", "0")
+    if "-n" in command:  # else each worker collects all of them
+        command = (*command[: command.index("-n")], *command[command.index("-n") + 2 :])
+    collect = (*command[begin:], "--collect-only")
     found = outcomes(tmp_path, Stage("collect", collect, 1))
     assert found["collect"].result == "passed"
     tests = [line for line in (tmp_path / "collect.txt").read_text().split("\n") if "::" in line]

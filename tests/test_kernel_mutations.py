@@ -15,6 +15,8 @@ from comparison import SEEDS, Draw, check
 from cupy_on_host import State
 from operations import CASES
 
+from minae.backends.scratch import Scratch
+
 pytestmark = [
     pytest.mark.skipif(gpu.problem() is not None, reason=str(gpu.problem())),
     pytest.mark.skipif(gpu.has_gpu(), reason="of the processor in place of a GPU"),
@@ -22,9 +24,9 @@ pytestmark = [
 
 # operation, what stands in the source, what is put in its place (everywhere)
 FAULTS = {
-    "tile of a transposed": ("matmul", "a[q * M + m]", "a[m * M + q]"),
+    "tile of a transposed": ("matmul", "matrix(a, 1, M)", "matrix(a, M, 1)"),
     "last term dropped": ("matmul", "min(Q, first + terms)", "min(Q - 1, first + terms)"),
-    "beyond the last term": ("matmul", "m < M && q < last ? a(m, q)", "m < M ? a(m, q)"),
+    "beyond the last term": ("matmul", "m < M && q < last ? a.at", "m < M ? a.at"),
     "place in a large tile": (
         "matmul",
         "(i / 4) * 64 + t * 4 + i % 4",
@@ -49,11 +51,22 @@ FAULTS = {
         "b[min(i % L, K - 1)]",
     ),
     "derivative of elu": ("bias_activation_backward", "y + slope", "slope"),
-    "channels of a narrow image": ("bias_activation_backward", "L + l", "L"),
+    "places of a narrow image": ("bias_activation_backward", "[row][x + l]", "[row][x]"),
+    "channels of a block": ("bias_activation_backward", "channels = 32 / L", "channels = 1"),
     "chunk of samples": ("bias_activation_backward", "first = blockIdx.y * samples", "first = 0"),
-    "padding": ("conv2d_forward", "q % taps / KW * DH - PH", "q % taps / KW * DH"),
-    "groups": ("conv2d_forward", "w[(g * k + m)", "w[m"),
+    "last chunks left out": ("bias_activation_backward", "c < chunks; c += 8", "c < 1; c += 8"),
+    "not the last block": ("mse", "== blocks - 1", "== blocks - 2"),
+    "a ticket that is kept": ("mse", "if (last) *ticket = 0;", ""),
+    "most splits left out": ("conv2d_weight_gradient", "s = y; s < splits", "s = y; s < 8"),
+    "padding": ("conv2d_forward", "r % L / OW * SH - PH", "r % L / OW * SH"),
+    "groups": ("conv2d_forward", "w + g * k * c * taps", "w"),
     "phase": ("conv2d_input_gradient", "(phase - P) % S", "(phase + P) % S"),
+    "first output of a phase": (
+        "conv2d_input_gradient",
+        "a0 = ta.first * DH / SH",
+        "a0 = ta.first",
+    ),
+    "divisor rounded down": ("conv2d_forward", "+ d - 1) / d", ") / d"),
     "taps of a phase": ("conv2d_input_gradient", "t.step * D % S != 0", "t.step % S != 0"),
     "split of the pixels": ("conv2d_weight_gradient", "split * terms", "split * terms + split"),
     "ties of a maximum": ("max_pool2d_forward", "value > best", "value >= best"),
@@ -74,7 +87,7 @@ FAULTS = {
     "factors before they are there": ("adam", "__syncthreads();", ""),
     "decay": ("adamw", "w[i] *= real(1 - lr[0] * weight_decay);", ""),
     "momentum": ("sgd", "g + momentum * v : v", "v : v"),
-    "norm in float32": ("clip_by_norm", "sqrt(total)", "total"),
+    "norm in float32": ("clip_by_norm", "= sqrt(sum)", "= sum"),
     "index": ("gather", "indices[i / D] * D", "(i / D) * D"),
     "strips of the first samples": ("sparse_matmul", "rows[i / D]", "(i / D)"),
     "word of the first strips": ("sparse_weight_gradient", "words + s / 64", "words"),
@@ -85,11 +98,7 @@ FAULTS = {
     "numbers left out": ("mixed_output", "d < ends[0]", "d < ends[0] - 1"),
     "places apart": ("mixed_output", "(long long)d * L", "(long long)d"),
     "derivative of the derivative": ("bias_activation_double_backward", "-2 * y;", "-y;"),
-    "slopes of another sample": (
-        "contractive_penalty",
-        "channel_sums(term, N, K, 1, samples",
-        "channel_sums(term, N, K, 1, 1",
-    ),
+    "slopes not squared": ("contractive_penalty", "return g * g;", "return g;"),
     "norm not squared": ("contractive_penalty", "row[d] * row[d]", "row[d]"),
     "gradient of a square": ("contractive_penalty", "2 * scale * w[i]", "scale * w[i]"),
     "sign of the codes": (
@@ -100,6 +109,9 @@ FAULTS = {
     "weights of the draw": ("importance_weights_backward", "weights[i / D]", "weights[0]"),
     "column of the draws": ("importance_bound", "[(long long)i * N + blockIdx.x]", "[i]"),
     "mean of the weights": ("importance_bound", "log(sum / k)", "log(sum)"),
+    "begin of a bucket": ("argsort", "unsigned int place = begin;", "unsigned int place = 0;"),
+    "ties by who came first": ("argsort", "other < row", "j < i"),
+    "rest of a key": ("argsort", "b < rest ||", ""),
     "threshold": ("binarize", "u[i] < x[i]", "u[i] > x[i]"),
     "rounds": ("random_uint32", "round < 10", "round < 9"),
     "key": ("random_uint32", "k1 += 0xBB67AE85u", "k1 += 0xBB67AE84u"),
@@ -128,11 +140,13 @@ def broken(monkeypatch):
     """Breaks the kernels; mended by what it returns."""
     device = gpu.device()
     right = device.source
+    arrays = importlib.import_module(f"{gpu.backend().__name__}.arrays")
 
     def rebuild(source):
         monkeypatch.setattr(device, "source", source)
         device._function.cache_clear()
         device._module.cache_clear()
+        monkeypatch.setattr(arrays, "tickets", Scratch(device.zeros))  # what a fault left there
 
     def break_(old, new):
         found = [file.stem for file in device.KERNELS.glob("*.cu") if old in right(file.stem)]

@@ -116,15 +116,27 @@ def test_a_mistake_is_seen():
 @pytest.mark.parametrize("file", SINGLE)
 def test_float32_is_not_computed_in_float64(file):
     """A constant like 0.5 without its type would double an expression, at up to 64 times the cost:
-    only additions (of sums) and conversions are in double precision."""
+    only additions (of sums), the factor of a whole sum and conversions are in double precision."""
     _, _, ptx = compiled(file, np.float32, "compute_80")
     assert ".f32" in ptx
-    assert not re.findall(r"\b(?:mul|fma|div|sqrt|ex2)\S*\.f64", ptx)
+    values = re.findall(r"st\.global\.f64\s+\[.*\], (%fd\d+);", ptx)
+    products = re.findall(r"\bmul\S*\.f64\s+(%fd\d+)", ptx)
+    assert {*products} <= {*values}
+    assert not re.findall(r"\b(?:fma|div|sqrt|ex2)\S*\.f64", ptx)
 
 
 def test_products_read_shared_memory_16_bytes_at_a_time():
     _, _, ptx = compiled("dense", np.float32, "compute_80")
     assert "ld.shared.v4.f32" in ptx and "ld.shared.f32" not in ptx
+
+
+def test_convolutions_do_not_divide_at_every_element():
+    """A division by what the compiler does not know is some 25 instructions; those that are left
+    stand before the loop over terms and after it."""
+    _, _, ptx = compiled("conv2d", np.float32, "compute_80")
+    for kernel in ptx.split(".visible .entry ")[1:]:
+        limit = 60 if "input_gradient" in kernel.split("(")[0] else 25
+        assert len(re.findall(r"\b(?:div|rem)\.[su](?:32|64)", kernel)) <= limit
 
 
 def test_every_file_of_the_column_has_its_kernels():

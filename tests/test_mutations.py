@@ -915,6 +915,17 @@ def ink_where_there_is_none(right, x, u, *, out):
     right(u, x, out=out)
 
 
+@wrong("argsort")
+def second_words_left_out(right, keys, *, out):
+    out[...] = np.argsort(keys[:, 0], kind="stable")
+
+
+@wrong("argsort")
+def ties_the_other_way(right, keys, *, out):
+    right(keys[::-1], out=out)
+    out[...] = len(keys) - 1 - out
+
+
 # ------------------------------------------------------------ optimizers
 @wrong("sgd")
 def uphill(right, w, dw, velocity, lr, *rest):

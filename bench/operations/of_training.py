@@ -237,6 +237,10 @@ def data(draw: Draw) -> Iterator[Case]:
     )
     take = {"source": labels, "indices": rows, "out": np.zeros(N, np.int64)}
     yield Case("take", "256", take, lambda: (tlabels.index_select(0, trows),), ("out",))
+    words = draw.rng.integers(2**32, size=(M, 2), dtype=np.uint32)
+    tkeys = torch.from_numpy(words[:, 0].astype(np.int64) << 31 | words[:, 1] >> 1)  # (M,)
+    argsort = {"keys": words, "out": np.zeros(M, np.int64)}
+    yield Case("argsort", "60,000", argsort, lambda: (torch.argsort(tkeys),), ("out",))
     some, tsome = labels[:N], tlabels[:N]
     one_hot = {"labels": some, "out": empty(N, CLASSES)}
     (x, tx), (u, tu) = draw.uniform(N, 784), draw.uniform(N, 784)

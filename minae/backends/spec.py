@@ -551,6 +551,11 @@ class Backend(Protocol):
         All of one shape and dtype. In place allowed (out is u).
         """
 
+    def argsort(self, keys: Array, *, out: Array) -> None:
+        """out = the rows of keys in ascending order of keys[:,0] · 2³² + keys[:,1]; equal ones stay
+        in order. keys: uint32 (N, 2), N < 2³¹;  out: int64 (N,). Fast where keys are random; used
+        once an epoch, it may allocate."""
+
     # ---------------------------------------------------------------- philox.py
     # Philox4x32-10 (Salmon et al. 2011). Element (n, d) of a draw is word d % 4 of the block with
     #   key     = (seed & 0xffffffff, seed >> 32)

@@ -52,7 +52,8 @@ def study(run: Run) -> dict[str, Any]:
     for n in counts:
         for start, by_count in errors.items():
             for seed in range(run.seed, run.seed + run.seeds):
-                order = random.permutation(run.ops, seed, 0, len(data.train_images))[:n]
+                order = random.permutation(run.ops, seed, 0, len(data.train_images))
+                order = run.ops.to_numpy(order)[:n]
                 recipe = fine_tuning(data.classes, seed)
                 model = recipe.model.bind(run.ops, run.dtype, seed)
                 assert isinstance(model, Classifier)

@@ -32,7 +32,7 @@ from minae.backends.cpu_numba.conv2d import (
 )
 from minae.backends.cpu_numba.dense import matmul
 from minae.backends.cpu_numba.dropout import dropout_backward, dropout_forward
-from minae.backends.cpu_numba.gather import binarize, gather, one_hot, take
+from minae.backends.cpu_numba.gather import argsort, binarize, gather, one_hot, take
 from minae.backends.cpu_numba.gaussian_kl import gaussian_kl
 from minae.backends.cpu_numba.iwae import (
     importance_bound,
@@ -71,6 +71,7 @@ __all__ = [
     "adam",
     "adamw",
     "add",
+    "argsort",
     "asarray",
     "avg_pool2d_backward",
     "avg_pool2d_forward",

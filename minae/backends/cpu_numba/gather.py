@@ -1,5 +1,6 @@
 """A batch picked from a data set: rows are copied, converted and scaled in one pass."""
 
+from minae.backends import cpu_numpy
 from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import prefetch
@@ -34,6 +35,11 @@ def binarize(x: Array, u: Array, *, out: Array) -> None:
     """out = 1 where u < x, else 0. Plain form: `cpu_numpy.gather.binarize`, two passes."""
     u_or_none = None if u is out else contiguous("gather.u", u).reshape(-1)
     _binarize(contiguous("gather.x", x).reshape(-1), u_or_none, out.reshape(-1))
+
+
+def argsort(keys: Array, *, out: Array) -> None:
+    """out = the rows of keys in ascending order, by NumPy's sort in vector instructions."""
+    cpu_numpy.argsort(keys, out=out)
 
 
 @threaded

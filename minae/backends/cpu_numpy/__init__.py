@@ -33,7 +33,7 @@ from minae.backends.cpu_numpy.conv2d import (
 )
 from minae.backends.cpu_numpy.dense import matmul
 from minae.backends.cpu_numpy.dropout import dropout_backward, dropout_forward
-from minae.backends.cpu_numpy.gather import binarize, gather, one_hot, take
+from minae.backends.cpu_numpy.gather import argsort, binarize, gather, one_hot, take
 from minae.backends.cpu_numpy.gaussian_kl import gaussian_kl
 from minae.backends.cpu_numpy.iwae import (
     importance_bound,
@@ -71,6 +71,7 @@ __all__ = [
     "adam",
     "adamw",
     "add",
+    "argsort",
     "asarray",
     "avg_pool2d_backward",
     "avg_pool2d_forward",

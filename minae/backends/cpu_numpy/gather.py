@@ -47,3 +47,13 @@ def binarize(x: Array, u: Array, *, out: Array) -> None:
     below = scratch("gather.below", out.shape, np.bool_)
     np.less(contiguous("gather.u", u), contiguous("gather.x", x), out=below)
     np.copyto(out, below)
+
+
+def argsort(keys: Array, *, out: Array) -> None:
+    """out = the rows of keys in ascending order; see spec. Without ties, a sort that is not stable
+    gives the same order in a fifth of the time."""
+    numbers = keys[:, 0].astype(np.uint64) << np.uint64(32) | keys[:, 1]  # (N,)
+    out[...] = np.argsort(numbers)
+    ordered = numbers[out]
+    if (ordered[1:] == ordered[:-1]).any():
+        out[...] = np.argsort(numbers, kind="stable")

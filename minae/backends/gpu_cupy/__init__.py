@@ -33,7 +33,7 @@ from minae.backends.gpu_cupy.conv2d import (
 )
 from minae.backends.gpu_cupy.dense import matmul
 from minae.backends.gpu_cupy.dropout import dropout_backward, dropout_forward
-from minae.backends.gpu_cupy.gather import binarize, gather, one_hot, take
+from minae.backends.gpu_cupy.gather import argsort, binarize, gather, one_hot, take
 from minae.backends.gpu_cupy.gaussian_kl import gaussian_kl
 from minae.backends.gpu_cupy.iwae import (
     importance_bound,
@@ -71,6 +71,7 @@ __all__ = [
     "adam",
     "adamw",
     "add",
+    "argsort",
     "asarray",
     "avg_pool2d_backward",
     "avg_pool2d_forward",

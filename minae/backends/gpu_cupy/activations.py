@@ -1,19 +1,14 @@
 """Activations, fused with the bias before them (forward) and the bias gradient (backward).
 
-Plain form: `cpu_numpy/activations.py`. Backward writes dx and sums db in the same pass; a second
-kernel adds the sums of the batch's chunks.
+Plain form: `cpu_numpy/activations.py`. Backward writes dx and sums db in the same pass.
 """
 
-import numpy as np
-
 from minae.backends.gpu_cupy.arrays import (
-    CHANNELS,
+    THREADS_OF_32,
+    channel_sums,
     channels,
-    chunks,
     contiguous,
     copy,
-    scratch,
-    sum_chunks,
 )
 from minae.backends.gpu_cupy.device import for_each, launch
 from minae.backends.spec import ACTIVATIONS, Array
@@ -80,30 +75,13 @@ def bias_activation_backward(
         if db is not None:
             copy(dx, out=db.reshape(dx.shape))
         return
-    samples, _, grid, partial = chunks(N, K, L)
-    if db.ndim == 2:  # a chunk for each sample
-        samples, grid = 1, (grid[0], N)
-        partial = scratch("activations.samples", (N, K), np.float64)
-    launch(
-        "activations",
-        "bias_activation_backward_sums",
-        dx.dtype,
-        grid,
-        dy,
-        y,
-        number,
-        slope,
-        N,
-        K,
-        L,
-        samples,
-        dx,
-        partial,
-        threads=CHANNELS,
-    )
     if db.ndim == 2:
-        partial = partial.reshape(1, N * K)
-    sum_chunks(partial, out=db)
+        given = (dy, y, number, slope, N * K, L, dx, db)
+        kernel, blocks = "bias_activation_backward_rows", -(-N * K // 8)
+        launch("activations", kernel, dx.dtype, blocks, *given, threads=THREADS_OF_32)
+    else:
+        kernel, sums = "bias_activation_backward_sums", (dy, y, number, slope, dx, db)
+        channel_sums("activations", kernel, dx.dtype, y, *sums)
 
 
 def bias_activation_double_backward(

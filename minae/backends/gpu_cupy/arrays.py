@@ -11,10 +11,12 @@ from minae.backends.scratch import Scratch
 from minae.backends.spec import Array
 from minae.errors import MinaeError
 
-PARTIALS = 512  # blocks of the first stage of a sum over all elements
-CHUNKS = 64  # parts of a batch, at most, that are summed apart
+PARTIALS = 1024  # blocks of a sum over all elements, all at once on a large card
+CHUNKS = 4096  # blocks of sums over channels, at most about so many
+THREADS_OF_32 = (32, 8)  # of a block in which 32 neighbours take neighbours in memory
 
 scratch = Scratch(device.empty)
+tickets = Scratch(device.zeros)  # kernels leave them as they find them; is_last of common.cuh
 
 
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
@@ -91,7 +93,7 @@ def device_name() -> str:
 def record(run: Callable[[], None]) -> Callable[[], None]:
     """Do run() once, which makes scratch space and kernels, and capture it; see spec."""
     run()
-    return device.record(run, keep=scratch.buffers())
+    return device.record(run, keep=(scratch.buffers(), tickets.buffers()))
 
 
 def contiguous(slot: str, x: Array) -> Array:
@@ -117,59 +119,57 @@ def channels(x: Array) -> tuple[int, int, int]:
     return N, K, int(np.prod(image, dtype=np.int64))
 
 
-def chunks(N: int, K: int, L: int) -> tuple[int, int, tuple[int, int], Array]:
-    """How `channel_sums` of kernels/common.cuh is launched on (N, K, L).
-
-    (samples a chunk, chunks, grid, partial (chunks, K) in scratch).
-    """
-    samples = max(1 if L >= 32 else 32, -(-N // CHUNKS))
-    count = -(-N // samples)
-    grid = (K if L >= 32 else -(-K // 32), count)
-    return samples, count, grid, scratch("arrays.chunks", (count, K), np.float64)
-
-
-CHANNELS = (32, 8)  # threads of a block of channel_sums
-
-
-def sum_chunks(partial: Array, *, out: Array) -> None:
-    """out (K,) = the sum of partial (chunks, K) over chunks, in order."""
-    count, K = partial.shape
-    launch("sums", "sum_chunks", out.dtype, for_each(K), partial, count, K, out)
-
-
-def partials(n: int) -> tuple[int, Array]:
-    """(blocks, an array of one float64 each in scratch) of a sum over n elements."""
-    blocks = min(for_each(n), PARTIALS)
-    return blocks, scratch("arrays.partials", (blocks,), np.float64)
+def channel_sums(
+    file: str, kernel: str, dtype: npt.DTypeLike, x: Array, *arguments: object
+) -> None:
+    """Queue a kernel of sums over each channel of x, (N, K) or (N, K, H, W), with CHANNELS of
+    kernels/common.cuh after its arguments: chunks of samples make 4 numbers a thread or more."""
+    N, K, L = channels(x)
+    if L >= 32:
+        groups, width = K, K
+        samples = max(1, 1024 // L, -(-N * K // CHUNKS))
+    else:
+        groups, width = -(-K // (32 // L)), K * L
+        samples = max(32, -(-N // 256))
+    chunks = -(-N // samples)
+    partial = scratch("arrays.chunks", (chunks, width), np.float64)
+    ticket = tickets("arrays.tickets", (groups,), np.uint32)
+    given = (*arguments, N, K, L, samples, partial, ticket)
+    launch(file, kernel, dtype, (groups, chunks), *given, threads=THREADS_OF_32)
 
 
-def sum_partials(partial: Array, scale: float, *, value: Array) -> None:
-    """value[0] = scale · Σ partial, in a fixed order."""
-    launch("sums", "sum_partials", np.float64, 1, partial, partial.size, np.float64(scale), value)
+def total(blocks: int, factor: float, value: Array) -> tuple[Array, Array, np.float64, Array]:
+    """TOTAL of kernels/common.cuh for a grid of so many blocks: value[0] = factor · Σ."""
+    partial = scratch("arrays.partials", (blocks,), np.float64)
+    ticket = tickets("arrays.tickets", (1,), np.uint32)
+    return partial, ticket, np.float64(factor), value
+
+
+def some_blocks(n: int) -> int:
+    """Blocks of a sum over n elements."""
+    return min(for_each(n), PARTIALS)
 
 
 def split(terms: int, blocks: int, longest: int) -> tuple[int, int]:
     """(parts, terms in each) that a product's sums are split into where it has few tiles.
 
     As many as make about 256 blocks, two for each multiprocessor of a large card, of 64 terms or
-    more and a whole number of the tiles' depth; it depends on the shapes alone, so results do not
-    depend on the card. `longest` bounds the parts.
+    more, or 1024 blocks of 1024 terms or more, which wait for memory at the same time; each of a
+    whole number of the tiles' depth. It depends on the shapes alone, so results do not depend on
+    the card. `longest` bounds the parts.
     """
-    parts = max(1, min(256 // blocks, terms // 64, longest))
+    parts = max(min(256 // blocks, terms // 64), min(1024 // blocks, terms // 1024))
+    parts = max(1, min(parts, longest))
     each = -(-terms // parts)
     each += -each % 16
     return -(-terms // each), each
 
 
-def sum_splits(partial: Array, *, out: Array) -> None:
-    """out = the sum of partial (parts, *out.shape) over parts, in order."""
-    launch(
-        "sums",
-        "sum_splits",
-        out.dtype,
-        for_each(out.size),
-        partial,
-        partial.shape[0],
-        out.size,
-        out,
-    )
+def sum_splits(parts: Array, *, out: Array) -> None:
+    """out = the sum of parts (splits, *out.shape) over splits, in a fixed order."""
+    splits, n, dtype = parts.shape[0], out.size, out.dtype
+    if splits <= 16:
+        launch("sums", "sum_splits", dtype, for_each(n), parts, splits, n, out)
+    else:
+        given = (parts, splits, n, out)
+        launch("sums", "sum_many_splits", dtype, -(-n // 32), *given, threads=THREADS_OF_32)

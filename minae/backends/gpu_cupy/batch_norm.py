@@ -1,9 +1,8 @@
-"""Batch normalization. Plain form: `cpu_numpy/batch_norm.py`. Sums over a channel have two stages,
-chunks of samples and then their sums, in a fixed order."""
+"""Batch normalization. Plain form: `cpu_numpy/batch_norm.py`."""
 
 import numpy as np
 
-from minae.backends.gpu_cupy.arrays import CHANNELS, channels, chunks, contiguous, sum_chunks
+from minae.backends.gpu_cupy.arrays import channel_sums, channels, contiguous
 from minae.backends.gpu_cupy.device import for_each, launch
 from minae.backends.spec import Array
 
@@ -28,27 +27,10 @@ def batch_norm_forward(
     M, dtype = np.float64(N * L), out.dtype
     x = contiguous("batch_norm.x", x)
     gamma, beta = contiguous("batch_norm.gamma", gamma), contiguous("batch_norm.beta", beta)
-    samples, count, grid, partial = chunks(N, C, L)
-    each = (N, C, L, samples)
-    launch(FILE, "batch_norm_sums", dtype, grid, x, *each, partial, threads=CHANNELS)
-    launch(FILE, "batch_norm_mean", dtype, for_each(C), partial, count, C, M, mean)
-    launch(FILE, "batch_norm_squares", dtype, grid, x, mean, *each, partial, threads=CHANNELS)
-    launch(
-        FILE,
-        "batch_norm_statistics",
-        dtype,
-        for_each(C),
-        partial,
-        count,
-        C,
-        M,
-        np.float64(momentum),
-        np.float64(eps),
-        mean,
-        inv_std,
-        running_mean,
-        running_var,
-    )
+    channel_sums(FILE, "batch_norm_mean", dtype, x, x, M, mean)
+    numbers = (M, np.float64(momentum), np.float64(eps))
+    given = (x, mean, *numbers, inv_std, running_mean, running_var)
+    channel_sums(FILE, "batch_norm_statistics", dtype, x, *given)
     launch(
         FILE,
         "batch_norm_forward",
@@ -113,24 +95,8 @@ def batch_norm_backward(
     dy, x = contiguous("batch_norm.dy", dy), contiguous("batch_norm.x", x)
     gamma = contiguous("batch_norm.gamma", gamma)
     mean, inv_std = contiguous("batch_norm.mean", mean), contiguous("batch_norm.std", inv_std)
-    samples, _, grid, partial = chunks(N, C, L)
-    each = (N, C, L, samples)
-    launch(FILE, "batch_norm_sums", dtype, grid, dy, *each, partial, threads=CHANNELS)
-    sum_chunks(partial, out=dbeta)
-    launch(
-        FILE,
-        "batch_norm_dgamma",
-        dtype,
-        grid,
-        dy,
-        x,
-        mean,
-        inv_std,
-        *each,
-        partial,
-        threads=CHANNELS,
-    )
-    sum_chunks(partial, out=dgamma)
+    channel_sums(FILE, "batch_norm_mean", dtype, dy, dy, np.float64(1), dbeta)
+    channel_sums(FILE, "batch_norm_dgamma", dtype, x, dy, x, mean, inv_std, dgamma)
     launch(
         FILE,
         "batch_norm_backward",

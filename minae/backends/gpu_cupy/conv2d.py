@@ -8,7 +8,7 @@ from minae.backends.gpu_cupy.arrays import contiguous, scratch, split, sum_split
 from minae.backends.gpu_cupy.device import launch
 from minae.backends.spec import Array, Pair
 
-SPLITS = 256
+SPLITS = 1024
 
 
 def conv2d_forward(

@@ -36,6 +36,7 @@ C_TYPES = {
 
 _stream = cupy.cuda.Stream(non_blocking=True)  # a stream that can be captured
 _NULL = np.uint64(0)
+_recording = False  # a graph, on the stream
 
 
 # ------------------------------------------------------------ arrays
@@ -118,6 +119,8 @@ def name() -> str:
 
 @contextmanager
 def _enough_memory(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Iterator[None]:
+    if _recording:  # CuPy would give memory that it gives away again while the graph writes to it
+        raise RuntimeError("an allocation is not permitted when stream is capturing")
     try:
         yield
     except cupy.cuda.memory.OutOfMemoryError:
@@ -206,16 +209,20 @@ def record(run: Callable[[], None], keep: Any) -> Callable[[], None]:
     """Capture what `run` queues as a CUDA graph, without doing it; returns what replays it.
 
     `keep` is held as long as the graph: the memory that its kernels use. `run` must allocate
-    nothing and must not wait for the device, or CUDA refuses the capture.
+    nothing and must not wait for the device, or the recording ends with a RuntimeError.
     """
+    global _recording
     with _stream:
         _stream.begin_capture()
+        _recording = True
         try:
             run()
         except BaseException:
             with suppress(Exception):  # CUDA ends a broken capture with an error of its own
                 _stream.end_capture()
             raise
+        finally:
+            _recording = False
         graph = _stream.end_capture()
 
     def replay(keep: Any = keep) -> None:

@@ -1,7 +1,9 @@
 """Batches from a data set on the device, one-hot labels, binary pixels. Plain form:
 `cpu_numpy/gather.py`."""
 
-from minae.backends.gpu_cupy.arrays import contiguous
+import numpy as np
+
+from minae.backends.gpu_cupy.arrays import contiguous, scratch, tickets
 from minae.backends.gpu_cupy.device import for_each, launch
 from minae.backends.spec import Array
 
@@ -34,6 +36,24 @@ def one_hot(labels: Array, *, out: Array) -> None:
     labels = contiguous("gather.indices", labels)
     blocks = for_each(out.size)
     launch("gather", "one_hot", out.dtype, blocks, labels, out.size, out.shape[1], out)
+
+
+def argsort(keys: Array, *, out: Array) -> None:
+    """out = the rows of keys in ascending order; see spec. Buckets by their first bits, of about 16
+    random keys each, and each key counted among those of its bucket: no thread waits for another,
+    and the order does not depend on who came first."""
+    N = len(keys)
+    bits = min(16, max(1, (N // 16).bit_length()))
+    buckets, shift, blocks = 1 << bits, 32 - bits, for_each(N)
+    counts = tickets("gather.counts", (buckets,), np.uint32)
+    begins = scratch("gather.begins", (buckets + 1,), np.uint32)
+    places = scratch("gather.places", (buckets,), np.uint32)
+    rows = scratch("gather.rows", (N,), np.int32)
+    keys = contiguous("gather.keys", keys)
+    launch("gather", "count_buckets", "float32", blocks, keys, N, shift, counts)
+    launch("gather", "begin_buckets", "float32", 1, counts, buckets, begins, places)
+    launch("gather", "fill_buckets", "float32", blocks, keys, N, shift, places, rows)
+    launch("gather", "sort_buckets", "float32", blocks, keys, N, shift, begins, rows, out)
 
 
 def binarize(x: Array, u: Array, *, out: Array) -> None:

@@ -1,6 +1,6 @@
 """KL divergence and its gradients in one pass. Plain form: `cpu_numpy/gaussian_kl.py`."""
 
-from minae.backends.gpu_cupy.arrays import partials, rows, sum_partials
+from minae.backends.gpu_cupy.arrays import rows, some_blocks, total
 from minae.backends.gpu_cupy.device import launch
 from minae.backends.spec import Array
 
@@ -16,7 +16,7 @@ def gaussian_kl(
 ) -> None:
     """½ Σ (mean² + exp(log_var) - 1 - log_var) and its gradients; see spec."""
     n, Z = mean.size, mean.shape[1]
-    blocks, partial = partials(n)
+    blocks = some_blocks(n)
     launch(
         "gaussian_kl",
         "gaussian_kl",
@@ -29,6 +29,5 @@ def gaussian_kl(
         Z,
         *((None, 0) if dmean is None else rows("", dmean)),
         *((None, 0) if dlog_var is None else rows("", dlog_var)),
-        partial,
+        *total(blocks, 0.5 * scale, value),
     )
-    sum_partials(partial, 0.5 * scale, value=value)

@@ -1,8 +1,6 @@
 """The importance-weighted bound. Plain form: `cpu_numpy/iwae.py`."""
 
-import numpy as np
-
-from minae.backends.gpu_cupy.arrays import contiguous, scratch, sum_partials
+from minae.backends.gpu_cupy.arrays import contiguous, total
 from minae.backends.gpu_cupy.device import for_each, launch
 from minae.backends.spec import Array
 
@@ -36,7 +34,6 @@ def importance_weights_backward(
 def importance_bound(log_w: Array, scale: float, *, value: Array, weights: Array | None) -> None:
     """-scale Σ_n log (1/k Σ_i exp(log_w[i, n])) and its weights; see spec."""
     k, N = log_w.shape
-    partial = scratch("iwae.partial", (N,), np.float64)
-    given = (contiguous("iwae.log_w", log_w), float(scale), k, N, weights, partial)
+    log_w = contiguous("iwae.log_w", log_w)
+    given = (log_w, float(scale), k, N, weights, *total(N, -scale, value))
     launch(FILE, "importance_bound", log_w.dtype, N, *given)
-    sum_partials(partial, -scale, value=value)

@@ -1,9 +1,9 @@
 """Losses: the value and the gradient in one pass. Plain form: `cpu_numpy/losses.py`.
 
-The value is summed in two stages, blocks and then their sums in order, and stays on the device.
+The value is summed in a fixed order and stays on the device.
 """
 
-from minae.backends.gpu_cupy.arrays import contiguous, partials, sum_partials
+from minae.backends.gpu_cupy.arrays import contiguous, some_blocks, total
 from minae.backends.gpu_cupy.device import launch
 from minae.backends.spec import Array
 
@@ -33,6 +33,6 @@ def l1(y: Array, t: Array, scale: float, *, value: Array, dy: Array | None) -> N
 def _loss(kernel: str, y: Array, t: Array, scale: float, value: Array, dy: Array | None) -> None:
     """value = scale · Σ of the kernel's terms; dy its gradient."""
     y, t = contiguous("losses.y", y), contiguous("losses.t", t)
-    blocks, partial = partials(y.size)
-    launch("losses", kernel, y.dtype, blocks, y, t, float(scale), y.size, dy, partial)
-    sum_partials(partial, scale, value=value)
+    blocks = some_blocks(y.size)
+    given = (y, t, float(scale), y.size, dy, *total(blocks, scale, value))
+    launch("losses", kernel, y.dtype, blocks, *given)

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from minae.backends.gpu_cupy.arrays import asarray, contiguous, partials, sum_partials
+from minae.backends.gpu_cupy.arrays import asarray, contiguous, some_blocks, total
 from minae.backends.gpu_cupy.device import for_each, launch
 from minae.backends.spec import Array
 
@@ -23,7 +23,7 @@ def mixed_loss(
     y, t = contiguous("mixed_loss.y", y), contiguous("mixed_loss.t", t)
     N, C, L = y.shape
     ends = _ends(numeric, groups)
-    blocks, partial = partials(N * L)
+    blocks = some_blocks(N * L)
     launch(
         "mixed_loss",
         "mixed_loss",
@@ -38,9 +38,8 @@ def mixed_loss(
         C,
         L,
         dy,
-        partial,
+        *total(blocks, scale, value),
     )
-    sum_partials(partial, scale, value=value)
 
 
 def mixed_output(y: Array, numeric: int, groups: tuple[int, ...], *, out: Array) -> None:

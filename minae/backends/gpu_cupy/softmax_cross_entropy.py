@@ -1,8 +1,6 @@
 """Softmax and cross-entropy in one. Plain form: `cpu_numpy/softmax_cross_entropy.py`."""
 
-import numpy as np
-
-from minae.backends.gpu_cupy.arrays import contiguous, scratch, sum_partials
+from minae.backends.gpu_cupy.arrays import contiguous, total
 from minae.backends.gpu_cupy.device import launch
 from minae.backends.spec import Array
 
@@ -12,7 +10,6 @@ def softmax_cross_entropy(
 ) -> None:
     """Σ_n logsumexp(logits[n]) - logits[n, labels[n]] and its gradient; see spec."""
     N, classes = logits.shape
-    partial = scratch("softmax_cross_entropy.partial", (N,), np.float64)
     launch(
         "softmax_cross_entropy",
         "softmax_cross_entropy",
@@ -23,6 +20,5 @@ def softmax_cross_entropy(
         float(scale),
         classes,
         dlogits,
-        partial,
+        *total(N, scale, value),
     )
-    sum_partials(partial, scale, value=value)

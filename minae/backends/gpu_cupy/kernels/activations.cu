@@ -23,17 +23,40 @@ extern "C" __global__ void bias_activation_backward(const real *dy, const real *
     if (i < n) dx[i] = dy[i] * derivative(y[i], activation, slope);
 }
 
-// The same, and partial[chunk, k] = Σ dx over the samples of a chunk and L, in one pass.
+// The same, and db[k] = Σ dx over n and l, in one pass.
 extern "C" __global__ void bias_activation_backward_sums(const real *dy, const real *y,
-                                                         int activation, real slope, int N, int K,
-                                                         int L, int samples, real *dx,
-                                                         double *partial) {
+                                                         int activation, real slope, real *dx,
+                                                         real *db, CHANNELS) {
     auto term = [=](int i) {
         real da = dy[i] * derivative(y[i], activation, slope);
         dx[i] = da;
         return da;
     };
-    channel_sums(term, N, K, L, samples, partial);
+    auto done = [=](int k, double sum) { db[k] = sum; };
+    channel_sums(term, done, N, K, L, samples, partial, tickets);
+}
+
+// The same, and db[row] = Σ dx over l, for each of the N·K rows. A block is 32×8 threads, for 8 rows.
+extern "C" __global__ void bias_activation_backward_rows(const real *dy, const real *y,
+                                                         int activation, real slope, int rows,
+                                                         int L, real *dx, real *db) {
+    __shared__ double sums[8][32];
+    const int x = threadIdx.x, row = blockIdx.x * 8 + threadIdx.y;
+    double *sum = sums[threadIdx.y];
+    real some = 0;
+    if (row < rows) {
+        for (int i = row * L + x; i < (row + 1) * L; i += 32) {
+            real da = dy[i] * derivative(y[i], activation, slope);
+            dx[i] = da;
+            some += da;
+        }
+    }
+    sum[x] = some;
+    for (int half = 16; half > 0; half /= 2) {
+        __syncthreads();
+        if (x < half) sum[x] += sum[x + half];
+    }
+    if (x == 0 && row < rows) db[row] = sum[0];
 }
 
 // dy = dv ⊙ u ⊙ f'_y, added to what is there if `accumulate`

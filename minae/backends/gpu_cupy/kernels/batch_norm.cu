@@ -1,45 +1,29 @@
 // Batch normalization. Derivation: reference/batch_norm.py
 //
-// x, y: (N, C, L), L = H·W, or 1 for a matrix; M = N·L numbers a channel. Sums over a channel have
-// two stages: chunks of samples (partial: (chunks, C)), then the chunks in order.
+// x, y: (N, K, L), L = H·W, or 1 for a matrix; M = N·L numbers a channel.
 #include "common.cuh"
 
-extern "C" __global__ void batch_norm_sums(const real *x, int N, int C, int L, int samples,
-                                           double *partial) {
-    channel_sums([=](int i) { return x[i]; }, N, C, L, samples, partial);
+// out[k] = Σ x / M: the mean, or with M = 1 dbeta
+extern "C" __global__ void batch_norm_mean(const real *x, double M, real *out, CHANNELS) {
+    auto done = [=](int k, double sum) { out[k] = sum / M; };
+    channel_sums([=](int i) { return x[i]; }, done, N, K, L, samples, partial, tickets);
 }
 
-extern "C" __global__ void batch_norm_mean(const double *partial, int chunks, int C, double M,
-                                           real *mean) {
-    int c = element();
-    if (c >= C) return;
-    double sum = 0;
-    for (int chunk = 0; chunk < chunks; chunk++) sum += partial[chunk * C + c];
-    mean[c] = sum / M;
-}
-
-// of (x - mean)²: a second pass, so that no digits cancel where the mean is large
-extern "C" __global__ void batch_norm_squares(const real *x, const real *mean, int N, int C, int L,
-                                              int samples, double *partial) {
+// inv_std = (var + eps)^(-1/2), and the running statistics, the variance with divisor M - 1. The sum
+// of (x - mean)² is a second pass, so that no digits cancel where the mean is large.
+extern "C" __global__ void batch_norm_statistics(const real *x, const real *mean, double M,
+                                                 double momentum, double eps, real *inv_std,
+                                                 real *running_mean, real *running_var, CHANNELS) {
     auto term = [=](int i) {
-        real e = x[i] - mean[i / L % C];
+        real e = x[i] - mean[i / L % K];
         return e * e;
     };
-    channel_sums(term, N, C, L, samples, partial);
-}
-
-// inv_std = (var + eps)^(-1/2), and the running statistics, the variance with divisor M - 1
-extern "C" __global__ void batch_norm_statistics(const double *partial, int chunks, int C, double M,
-                                                 double momentum, double eps, const real *mean,
-                                                 real *inv_std, real *running_mean,
-                                                 real *running_var) {
-    int c = element();
-    if (c >= C) return;
-    double squares = 0;
-    for (int chunk = 0; chunk < chunks; chunk++) squares += partial[chunk * C + c];
-    inv_std[c] = 1 / sqrt(squares / M + eps);
-    running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c];
-    running_var[c] = (1 - momentum) * running_var[c] + momentum * squares / (M - 1);
+    auto done = [=](int k, double squares) {
+        inv_std[k] = 1 / sqrt(squares / M + eps);
+        running_mean[k] = (1 - momentum) * running_mean[k] + momentum * mean[k];
+        running_var[k] = (1 - momentum) * running_var[k] + momentum * squares / (M - 1);
+    };
+    channel_sums(term, done, N, K, L, samples, partial, tickets);
 }
 
 // y = gamma (x - mean) inv_std + beta
@@ -62,15 +46,15 @@ extern "C" __global__ void batch_norm_inference(const real *x, const real *gamma
     y[i] = gamma[c] * ((x[i] - running_mean[c]) / sqrt(running_var[c] + eps)) + beta[c];
 }
 
-// partial = Σ dy x̂, x̂ = (x - mean) inv_std
+// dgamma = Σ dy x̂, x̂ = (x - mean) inv_std
 extern "C" __global__ void batch_norm_dgamma(const real *dy, const real *x, const real *mean,
-                                             const real *inv_std, int N, int C, int L, int samples,
-                                             double *partial) {
+                                             const real *inv_std, real *dgamma, CHANNELS) {
     auto term = [=](int i) {
-        int c = i / L % C;
-        return dy[i] * ((x[i] - mean[c]) * inv_std[c]);
+        int k = i / L % K;
+        return dy[i] * ((x[i] - mean[k]) * inv_std[k]);
     };
-    channel_sums(term, N, C, L, samples, partial);
+    auto done = [=](int k, double sum) { dgamma[k] = sum; };
+    channel_sums(term, done, N, K, L, samples, partial, tickets);
 }
 
 // dx = gamma inv_std (dy - dbeta/M - x̂ dgamma/M)

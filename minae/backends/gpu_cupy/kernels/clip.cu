@@ -1,20 +1,12 @@
 // Clipping by norm. Derivation: reference/clip.py
 #include "common.cuh"
 
-// partial[block] = Σ dw², in double precision: squares of large float32 have room in it
-extern "C" __global__ void sum_of_squares(const real *dw, int n, double *partial) {
+// norm = √(Σ dw²), in double precision: squares of large float32 have room in it
+extern "C" __global__ void norm_of(const real *dw, int n, double *partial, unsigned int *ticket,
+                                   double *norm) {
     double sum = 0;
     for (int i = element(); i < n; i += gridDim.x * blockDim.x) sum += (double)dw[i] * dw[i];
-    double total = block_sum(sum);
-    if (threadIdx.x == 0) partial[blockIdx.x] = total;
-}
-
-// norm = √(Σ partial). One block.
-extern "C" __global__ void norm_of_partials(const double *partial, int count, double *norm) {
-    double sum = 0;
-    for (int i = threadIdx.x; i < count; i += THREADS) sum += partial[i];
-    double total = block_sum(sum);
-    if (threadIdx.x == 0) norm[0] = sqrt(total);
+    if (grid_sum(sum, partial, ticket)) norm[0] = sqrt(sum);
 }
 
 // dw *= min(1, max_norm / (norm + 1e-6))

@@ -13,29 +13,30 @@ extern "C" __global__ void squared_norms(const real *w, int D, real *norms) {
     if (threadIdx.x == 0) norms[blockIdx.x] = total;
 }
 
-// partial = Σ f'² ‖w[k]‖²;  dy = 2 scale f' f'_y ‖w[k]‖², skipped where null
+// value = factor · Σ f'² ‖w[k]‖²;  dy = 2 scale f' f'_y ‖w[k]‖², skipped where null
 extern "C" __global__ void contractive_penalty(const real *y, const real *norms, int activation,
                                                real slope, real scale, int n, int K, real *dy,
-                                               double *partial) {
+                                               TOTAL) {
     auto term = [=](int i) {
         real g = derivative(y[i], activation, slope), norm = norms[i % K];
         if (dy != nullptr) dy[i] = 2 * scale * g * second(y[i], activation) * norm;
         return g * g * norm;
     };
-    partial_sum(term, n, partial);
+    total_sum(term, n, partial, ticket, factor, value);
 }
 
-// partial[chunk, k] = Σ f'² over the samples of a chunk
-extern "C" __global__ void squared_slopes(const real *y, int activation, real slope, int N, int K,
-                                          int samples, double *partial) {
+// slopes[k] = Σ f'² over the samples
+extern "C" __global__ void squared_slopes(const real *y, int activation, real slope, real *slopes,
+                                          CHANNELS) {
     auto term = [=](int i) {
         real g = derivative(y[i], activation, slope);
         return g * g;
     };
-    channel_sums(term, N, K, 1, samples, partial);
+    auto done = [=](int k, double sum) { slopes[k] = sum; };
+    channel_sums(term, done, N, K, L, samples, partial, tickets);
 }
 
-// dw[k, d] = 2 scale w[k, d] slopes[k], slopes[k] = Σ f'², n = K·D
+// dw[k, d] = 2 scale w[k, d] slopes[k], n = K·D
 extern "C" __global__ void weight_gradient(const real *w, const real *slopes, real scale, int n,
                                            int D, real *dw) {
     int i = element();

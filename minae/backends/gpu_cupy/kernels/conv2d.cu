@@ -10,20 +10,33 @@
     int N, int C, int H, int W, int K, int OH, int OW, int KH, int KW, int SH, int SW, int PH,    \
         int PW, int DH, int DW, int G
 
+// Where a pixel or tap stands: the offset of its image or channel, and its part of h and w.
+struct Place {
+    int offset, h, w;
+};
+
 // y[n, k, i, j] = Σ w[k, c, a, b] x[n, c, h, w]:  M = k, Q = (c, a, b), R = (n, i, j).
 template <int ROWS, int COLUMNS>
 static inline __device__ void forward(const real *x, const real *w, GEOMETRY, real *y) {
     const int g = blockIdx.z, c = C / G, k = K / G, taps = KH * KW, L = OH * OW;
+    const Divisor by_taps = divisor(taps), by_KW = divisor(KW);
     tiled_product<ROWS, COLUMNS, true, false>(
-        k, N * L, 0, c * taps,
-        [=](int m, int q) { return w[(g * k + m) * c * taps + q]; },
-        [=](int q, int r) {
-            int h = r % L / OW * SH + q % taps / KW * DH - PH;
-            int v = r % OW * SW + q % KW * DW - PW;
-            bool inside = 0 <= h && h < H && 0 <= v && v < W;
-            return inside ? x[((r / L * C + g * c + q / taps) * H + h) * W + v] : real(0);
-        },
-        [=](int m, int r, real sum) { y[(r / L * K + g * k + m) * L + r % L] = sum; });
+        k, N * L, 0, c * taps, matrix(w + g * k * c * taps, c * taps, 1),
+        operand(
+            [=](int r) {
+                return Place{(r / L * C + g * c) * H * W, r % L / OW * SH - PH, r % OW * SW - PW};
+            },
+            [=](int q) {
+                int tap = q % by_taps;
+                return Place{q / by_taps * H * W, tap / by_KW * DH, tap % by_KW * DW};
+            },
+            [=](Place r, Place q) {
+                int h = r.h + q.h, v = r.w + q.w;
+                bool inside = 0 <= h && h < H && 0 <= v && v < W;
+                return inside ? x[r.offset + q.offset + h * W + v] : real(0);
+            }),
+        [=](int r) { return (r / L * K + g * k) * L + r % L; },
+        [=](int m, int r, real sum) { y[r + m * L] = sum; });
 }
 
 // The taps of one axis that reach the pixels of one phase. A pixel at h = phase - P (mod S) is read
@@ -51,24 +64,40 @@ static inline __device__ void input_gradient(const real *dy, const real *w, GEOM
     const int rows = (H - ta.pixel + SH - 1) / SH, columns = (W - tb.pixel + SW - 1) / SW;
     const int pixels = rows * columns, taps = ta.count * tb.count;
     if (blockIdx.x * 16 * COLUMNS >= N * pixels) return;  // this phase has fewer pixels than others
-    auto tap_a = [=](int q) { return ta.first + q % taps / tb.count * ta.step; };
-    auto tap_b = [=](int q) { return tb.first + q % tb.count * tb.step; };
+    const Divisor by_taps = divisor(max(1, taps)), by_count = divisor(max(1, tb.count));
+    // tap number n reads output (h + P) / S - (first·D) / S - n (step·D) / S
+    const int a0 = ta.first * DH / SH, b0 = tb.first * DW / SW;
+    const int a_step = ta.step * DH / SH, b_step = tb.step * DW / SW;
     tiled_product<ROWS, COLUMNS, false, false>(
         c, N * pixels, 0, k * taps,
-        [=](int m, int q) {
-            return w[(((g * k + q / taps) * c + m) * KH + tap_a(q)) * KW + tap_b(q)];
-        },
-        [=](int q, int r) {
-            int i = ta.pixel + r % pixels / columns * SH + PH - tap_a(q) * DH;  // a multiple of SH
-            int j = tb.pixel + r % columns * SW + PW - tap_b(q) * DW;           // and of SW
-            bool inside = 0 <= i && i < OH * SH && 0 <= j && j < OW * SW;
-            int image = r / pixels * K + g * k + q / taps;
-            return inside ? dy[(image * OH + i / SH) * OW + j / SW] : real(0);
-        },
-        [=](int m, int r, real sum) {
+        operand([=](int m) { return m * KH * KW; },
+                [=](int q) {
+                    int tap = q % by_taps;
+                    int a = ta.first + tap / by_count * ta.step;
+                    int b = tb.first + tap % by_count * tb.step;
+                    return ((g * k + q / by_taps) * c * KH + a) * KW + b;
+                },
+                [=](int m, int q) { return w[m + q]; }),
+        operand(
+            [=](int r) {
+                int h = ta.pixel + r % pixels / columns * SH, v = tb.pixel + r % columns * SW;
+                return Place{(r / pixels * K + g * k) * OH * OW, (h + PH) / SH, (v + PW) / SW};
+            },
+            [=](int q) {
+                int tap = q % by_taps;
+                return Place{q / by_taps * OH * OW, a0 + tap / by_count * a_step,
+                             b0 + tap % by_count * b_step};
+            },
+            [=](Place r, Place q) {
+                int i = r.h - q.h, j = r.w - q.w;
+                bool inside = 0 <= i && i < OH && 0 <= j && j < OW;
+                return inside ? dy[r.offset + q.offset + i * OW + j] : real(0);
+            }),
+        [=](int r) {
             int h = ta.pixel + r % pixels / columns * SH, v = tb.pixel + r % columns * SW;
-            dx[((r / pixels * C + g * c + m) * H + h) * W + v] = sum;
-        });
+            return ((r / pixels * C + g * c) * H + h) * W + v;
+        },
+        [=](int m, int r, real sum) { dx[r + m * H * W] = sum; });
 }
 
 // dw[k, c, a, b] = Σ dy[n, k, i, j] x[n, c, h, w]:  M = k, Q = (n, i, j), R = (c, a, b).
@@ -78,17 +107,28 @@ static inline __device__ void weight_gradient(const real *x, const real *dy, GEO
                                        real *dw) {
     const int g = blockIdx.z % G, split = blockIdx.z / G, c = C / G, k = K / G;
     const int taps = KH * KW, L = OH * OW, first = split * terms;
+    const Divisor by_L = divisor(L), by_OW = divisor(OW);
     real *part = dw + (long long)split * K * c * taps;
     tiled_product<ROWS, COLUMNS, true, true>(
         k, c * taps, first, min(N * L, first + terms),
-        [=](int m, int q) { return dy[(q / L * K + g * k + m) * L + q % L]; },
-        [=](int q, int r) {
-            int h = q % L / OW * SH + r % taps / KW * DH - PH;
-            int v = q % OW * SW + r % KW * DW - PW;
-            bool inside = 0 <= h && h < H && 0 <= v && v < W;
-            return inside ? x[((q / L * C + g * c + r / taps) * H + h) * W + v] : real(0);
-        },
-        [=](int m, int r, real sum) { part[(g * k + m) * c * taps + r] = sum; });
+        operand([=](int m) { return (g * k + m) * L; },
+                [=](int q) { return q / by_L * K * L + q % by_L; },
+                [=](int m, int q) { return dy[m + q]; }),
+        operand(
+            [=](int r) {
+                return Place{(g * c + r / taps) * H * W, r % taps / KW * DH - PH, r % KW * DW - PW};
+            },
+            [=](int q) {
+                int pixel = q % by_L;
+                return Place{q / by_L * C * H * W, pixel / by_OW * SH, pixel % by_OW * SW};
+            },
+            [=](Place r, Place q) {
+                int h = r.h + q.h, v = r.w + q.w;
+                bool inside = 0 <= h && h < H && 0 <= v && v < W;
+                return inside ? x[r.offset + q.offset + h * W + v] : real(0);
+            }),
+        [=](int r) { return g * k * c * taps + r; },
+        [=](int m, int r, real sum) { part[m * c * taps + r] = sum; });
 }
 
 #define CONV2D(tile, ROWS, COLUMNS)                                                               \

@@ -10,8 +10,8 @@ static inline __device__ void matmul(const real *a, const real *b, int M, int Q,
     real *part = out + (long long)blockIdx.z * M * R;
     tiled_product<ROWS, COLUMNS, !TRANSPOSE_A, TRANSPOSE_B>(
         M, R, first, min(Q, first + terms),
-        [=](int m, int q) { return TRANSPOSE_A ? a[q * M + m] : a[m * Q + q]; },
-        [=](int q, int r) { return TRANSPOSE_B ? b[r * Q + q] : b[q * R + r]; },
+        TRANSPOSE_A ? matrix(a, 1, M) : matrix(a, Q, 1),
+        TRANSPOSE_B ? matrix(b, Q, 1) : matrix(b, 1, R), [=](int r) { return r; },
         [=](int m, int r, real sum) { part[m * R + r] = sum; });
 }
 

@@ -3,12 +3,12 @@
 // All (N, Z); halves of (N, 2Z) have rows further apart: a stride for each array.
 #include "common.cuh"
 
-// partial = Σ mean² + exp(log_var) - 1 - log_var;  dmean = scale mean;
+// value = factor · Σ mean² + exp(log_var) - 1 - log_var;  dmean = scale mean;
 // dlog_var = scale ½ (exp(log_var) - 1). Gradients are skipped where null.
 extern "C" __global__ void gaussian_kl(const real *mean, int mean_row, const real *log_var,
                                        int log_var_row, real scale, int n, int Z, real *dmean,
                                        int dmean_row, real *dlog_var, int dlog_var_row,
-                                       double *partial) {
+                                       TOTAL) {
     auto term = [=](int i) {
         int row = i / Z, z = i % Z;
         real m = mean[row * mean_row + z], v = log_var[row * log_var_row + z];
@@ -19,5 +19,5 @@ extern "C" __global__ void gaussian_kl(const real *mean, int mean_row, const rea
         }
         return m * m + (e - v);
     };
-    partial_sum(term, n, partial);
+    total_sum(term, n, partial, ticket, factor, value);
 }

@@ -38,10 +38,10 @@ extern "C" __global__ void weighted_codes(const real *weights, const real *z, in
     if (i < count) dz[i] = weights[i / Z] * z[i];
 }
 
-// partial[n] = log (1/k Σ_i exp(log_w[i, n]));  weights = scale · softmax over i, skipped where
+// value = factor · Σ_n log (1/k Σ_i exp(log_w[i, n]));  weights = scale · softmax over i, skipped where
 // null. Block n.
 extern "C" __global__ void importance_bound(const real *log_w, real scale, int k, int N,
-                                            real *weights, double *partial) {
+                                            real *weights, TOTAL) {
     const real *column = log_w + blockIdx.x;
     real top = column[0];
     for (int i = threadIdx.x; i < k; i += THREADS) {
@@ -51,9 +51,9 @@ extern "C" __global__ void importance_bound(const real *log_w, real scale, int k
     real sum = 0;
     for (int i = threadIdx.x; i < k; i += THREADS) sum += exp(column[(long long)i * N] - top);
     sum = block_sum(sum);
-    if (threadIdx.x == 0) partial[blockIdx.x] = log(sum / k) + top;
-    if (weights == nullptr) return;
-    for (int i = threadIdx.x; i < k; i += THREADS) {
+    double bound = threadIdx.x == 0 ? log(sum / k) + top : real(0);
+    for (int i = threadIdx.x; weights != nullptr && i < k; i += THREADS) {
         weights[(long long)i * N + blockIdx.x] = scale * exp(column[(long long)i * N] - top) / sum;
     }
+    if (grid_sum(bound, partial, ticket)) value[0] = factor * bound;
 }

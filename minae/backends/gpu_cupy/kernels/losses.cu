@@ -1,12 +1,12 @@
 // Losses: the value and the gradient in one pass. Derivation: reference/losses.py
 //
-// partial[block] = the part of Σ that falls to the block; sums.cu makes the value of it. The
-// gradient is skipped where its array is null; it may be the array of the predictions.
+// value = factor · Σ. The gradient is skipped where its array is null; it may be the array of the
+// predictions.
 #include "common.cuh"
 
-// Σ softplus(a) - a t;  dlogits = scale (σ(a) - t). One exponential serves both.
+// value: Σ softplus(a) - a t;  dlogits = scale (σ(a) - t). One exponential serves both.
 extern "C" __global__ void bce_with_logits(const real *logits, const real *t, real scale, int n,
-                                           real *dlogits, double *partial) {
+                                           real *dlogits, TOTAL) {
     auto term = [=](int i) {
         real a = logits[i];
         real e = exp(-fabs(a)), p = (a > 0 ? real(1) : e) / (1 + e);
@@ -14,12 +14,12 @@ extern "C" __global__ void bce_with_logits(const real *logits, const real *t, re
         if (dlogits != nullptr) dlogits[i] = scale * (p - t[i]);
         return loss;
     };
-    partial_sum(term, n, partial);
+    total_sum(term, n, partial, ticket, factor, value);
 }
 
-// Σ -(t log p + (1 - t) log(1 - p)), logarithms held at -100;  dp = scale (p - t) / (p (1 - p))
+// value: Σ -(t log p + (1 - t) log(1 - p)), logarithms held at -100;  dp = scale (p - t) / (p (1 - p))
 extern "C" __global__ void bce(const real *p, const real *t, real scale, int n, real *dp,
-                               double *partial) {
+                               TOTAL) {
     auto held = [](real logarithm) { return logarithm < -100 ? real(-100) : logarithm; };
     auto term = [=](int i) {
         real variance = p[i] * (1 - p[i]);
@@ -28,27 +28,27 @@ extern "C" __global__ void bce(const real *p, const real *t, real scale, int n, 
         if (dp != nullptr) dp[i] = scale * (p[i] - t[i]) / variance;
         return loss;
     };
-    partial_sum(term, n, partial);
+    total_sum(term, n, partial, ticket, factor, value);
 }
 
-// Σ (y - t)²;  dy = 2 scale (y - t)
+// value: Σ (y - t)²;  dy = 2 scale (y - t)
 extern "C" __global__ void mse(const real *y, const real *t, real scale, int n, real *dy,
-                               double *partial) {
+                               TOTAL) {
     auto term = [=](int i) {
         real e = y[i] - t[i];
         if (dy != nullptr) dy[i] = 2 * scale * e;
         return e * e;
     };
-    partial_sum(term, n, partial);
+    total_sum(term, n, partial, ticket, factor, value);
 }
 
-// Σ |y - t|;  dy = scale · sign(y - t), sign(0) = 0
+// value: Σ |y - t|;  dy = scale · sign(y - t), sign(0) = 0
 extern "C" __global__ void l1(const real *y, const real *t, real scale, int n, real *dy,
-                              double *partial) {
+                              TOTAL) {
     auto term = [=](int i) {
         real e = y[i] - t[i];
         if (dy != nullptr) dy[i] = e > 0 ? scale : e < 0 ? -scale : e;  // 0, or NaN
         return fabs(e);
     };
-    partial_sum(term, n, partial);
+    total_sum(term, n, partial, ticket, factor, value);
 }

@@ -13,11 +13,11 @@ static inline __device__ real largest(const real *y, int first, int end, int L) 
     return top;
 }
 
-// Σ ½ (y - t)² over numbers, T logsumexp(y) - Σ t y over groups, T = Σ t;
+// value: Σ ½ (y - t)² over numbers, T logsumexp(y) - Σ t y over groups, T = Σ t;
 // dy = scale (y - t), scale (T softmax(y) - t), skipped where null.
 extern "C" __global__ void mixed_loss(const real *y, const real *t, const long long *ends,
                                       int count, real scale, int places, int C, int L, real *dy,
-                                      double *partial) {
+                                      TOTAL) {
     auto term = [=](int i) {
         long long at = (long long)(i / L) * C * L + i % L;
         real loss = 0;
@@ -46,7 +46,7 @@ extern "C" __global__ void mixed_loss(const real *y, const real *t, const long l
         }
         return loss;
     };
-    partial_sum(term, places, partial);
+    total_sum(term, places, partial, ticket, factor, value);
 }
 
 // out = y of a number, softmax(y) in a group.

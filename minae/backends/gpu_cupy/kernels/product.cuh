@@ -1,15 +1,49 @@
 // The tiled matrix product that dense.cu and conv2d.cu share.
 //
-//     store(m, r, Σ_q a(m, q) b(q, r)),  0 <= m < M, 0 <= r < R, first <= q < last
+//     put(m, column(r), Σ_q a(m, q) b(q, r)),  0 <= m < M, 0 <= r < R, first <= q < last
 //
-// a and b are functions that fetch an element, so a convolution's columns are never written to
-// memory (implicit GEMM). A block of 16×16 threads makes a tile of 16·ROWS × 16·COLUMNS products,
-// a thread ROWS × COLUMNS of them in registers. DEPTH terms at a time go through shared memory;
-// while they are multiplied, the next are on their way into registers. Products are true float32
-// (or float64) and each sum runs in order of q.
+// a and b are operands, which say where an element stands, so a convolution's columns are never
+// written to memory (implicit GEMM). A block of 16×16 threads makes a tile of 16·ROWS × 16·COLUMNS
+// products, a thread ROWS × COLUMNS of them in registers. DEPTH terms at a time go through shared
+// memory; while they are multiplied, the next are on their way into registers. Products are true
+// float32 (or float64) and each sum runs in order of q.
 //
 // A_ALONG_Q: neighbours in q are neighbours in the memory of a (otherwise neighbours in m); the
 // threads then fetch along q, which makes one wide access of theirs. B_ALONG_Q likewise.
+
+// An element is at(line(m), term(q)): line, of m or r, is made once, before the loop over terms.
+template <typename Line, typename Term, typename At>
+struct Operand {
+    Line line;
+    Term term;
+    At at;
+};
+template <typename Line, typename Term, typename At>
+static inline __device__ Operand<Line, Term, At> operand(Line line, Term term, At at) {
+    return {line, term, at};
+}
+
+// x[i·line_step + q·term_step]
+static inline __device__ auto matrix(const real *x, int line_step, int term_step) {
+    return operand([=](int i) { return i * line_step; }, [=](int q) { return q * term_step; },
+                   [=](int line, int term) { return x[line + term]; });
+}
+
+// n / d for 0 <= n < 2^31, 1 <= d < 2^31, by a product: n m / 2^p, m = ⌈2^p / d⌉, p = 31 + ⌈log2 d⌉
+// (Granlund and Montgomery 1994). Dividing by what the compiler does not know takes far longer.
+struct Divisor {
+    int d, p;
+    unsigned int m;
+};
+static inline __device__ Divisor divisor(int d) {
+    int p = 31;
+    while (1u << (p - 31) < d) p++;
+    return {d, p, (unsigned int)(((1ull << p) + d - 1) / d)};
+}
+static inline __device__ int operator/(int n, Divisor by) {
+    return (unsigned long long)n * by.m >> by.p;
+}
+static inline __device__ int operator%(int n, Divisor by) { return n - n / by * by.d; }
 
 #define DEPTH 16
 
@@ -21,8 +55,9 @@ static inline __device__ int place(int t, int i) {
 }
 
 template <int ROWS, int COLUMNS, bool A_ALONG_Q, bool B_ALONG_Q, typename A, typename B,
-          typename Store>
-static inline __device__ void tiled_product(int M, int R, int first, int last, A a, B b, Store store) {
+          typename Column, typename Put>
+static inline __device__ void tiled_product(int M, int R, int first, int last, A a, B b,
+                                            Column column, Put put) {
     const int HEIGHT = 16 * ROWS, WIDTH = 16 * COLUMNS;
     __shared__ __align__(16) real a_tile[DEPTH][HEIGHT + 4];
     __shared__ __align__(16) real b_tile[DEPTH][WIDTH + 4];
@@ -41,16 +76,24 @@ static inline __device__ void tiled_product(int M, int R, int first, int last, A
     auto a_q = [&](int i) { return A_ALONG_Q ? t % DEPTH : (t + THREADS * i) / HEIGHT; };
     auto b_r = [&](int i) { return B_ALONG_Q ? t / DEPTH + 16 * i : (t + THREADS * i) % WIDTH; };
     auto b_q = [&](int i) { return B_ALONG_Q ? t % DEPTH : (t + THREADS * i) / WIDTH; };
+    decltype(a.line(0)) a_line[ROWS];
+    decltype(b.line(0)) b_line[COLUMNS];
+#pragma unroll
+    for (int i = 0; i < ROWS; i++) a_line[i] = a.line(m0 + a_m(i));
+#pragma unroll
+    for (int i = 0; i < COLUMNS; i++) b_line[i] = b.line(r0 + b_r(i));
     auto fetch = [&](int q0) {
 #pragma unroll
         for (int i = 0; i < ROWS; i++) {
             int m = m0 + a_m(i), q = q0 + a_q(i);
-            a_next[i] = m < M && q < last ? a(m, q) : real(0);
+            auto term = a.term(q);
+            a_next[i] = m < M && q < last ? a.at(a_line[i], term) : real(0);
         }
 #pragma unroll
         for (int i = 0; i < COLUMNS; i++) {
             int r = r0 + b_r(i), q = q0 + b_q(i);
-            b_next[i] = r < R && q < last ? b(q, r) : real(0);
+            auto term = b.term(q);
+            b_next[i] = r < R && q < last ? b.at(b_line[i], term) : real(0);
         }
     };
 
@@ -79,12 +122,14 @@ static inline __device__ void tiled_product(int M, int R, int first, int last, A
     }
 
 #pragma unroll
-    for (int i = 0; i < ROWS; i++) {
-        int m = m0 + place<ROWS>(ty, i);
+    for (int j = 0; j < COLUMNS; j++) {
+        int r = r0 + place<COLUMNS>(tx, j);
+        if (r >= R) continue;
+        auto where = column(r);
 #pragma unroll
-        for (int j = 0; j < COLUMNS; j++) {
-            int r = r0 + place<COLUMNS>(tx, j);
-            if (m < M && r < R) store(m, r, sum[i][j]);
+        for (int i = 0; i < ROWS; i++) {
+            int m = m0 + place<ROWS>(ty, i);
+            if (m < M) put(m, where, sum[i][j]);
         }
     }
 }

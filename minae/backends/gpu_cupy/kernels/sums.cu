@@ -1,29 +1,26 @@
-// The second stage of every sum: what the blocks of the first left, added in order.
+// The parts of a product whose terms were split, added in a fixed order.
 #include "common.cuh"
 
-// value = scale · Σ partial. One block.
-extern "C" __global__ void sum_partials(const double *partial, int count, double scale,
-                                        double *value) {
-    double sum = 0;
-    for (int i = threadIdx.x; i < count; i += THREADS) sum += partial[i];
-    double total = block_sum(sum);
-    if (threadIdx.x == 0) value[0] = scale * total;
-}
-
-// out[k] = Σ_c partial[c, k]
-extern "C" __global__ void sum_chunks(const double *partial, int chunks, int K, real *out) {
-    int k = element();
-    if (k >= K) return;
-    double sum = 0;
-    for (int c = 0; c < chunks; c++) sum += partial[(long long)c * K + k];
-    out[k] = sum;
-}
-
-// out[i] = Σ_s partial[s, i], n numbers a part: the parts of a product whose terms were split
-extern "C" __global__ void sum_splits(const real *partial, int splits, int n, real *out) {
+// out[i] = Σ_s parts[s, i], n numbers a part. For few parts: one thread adds them.
+extern "C" __global__ void sum_splits(const real *parts, int splits, int n, real *out) {
     int i = element();
     if (i >= n) return;
-    real sum = partial[i];
-    for (int s = 1; s < splits; s++) sum += partial[(long long)s * n + i];
+    real sum = parts[i];
+    for (int s = 1; s < splits; s++) sum += parts[(long long)s * n + i];
+    out[i] = sum;
+}
+
+// The same for many: a block of 32×8 threads takes 32 numbers, each thread every eighth part.
+extern "C" __global__ void sum_many_splits(const real *parts, int splits, int n, real *out) {
+    __shared__ real sums[8][32];
+    const int x = threadIdx.x, y = threadIdx.y, i = blockIdx.x * 32 + x;
+    real sum = 0;
+    if (i < n) {
+        for (int s = y; s < splits; s += 8) sum += parts[(long long)s * n + i];
+    }
+    sums[y][x] = sum;
+    __syncthreads();
+    if (y > 0 || i >= n) return;
+    for (int row = 1; row < 8; row++) sum += sums[row][x];
     out[i] = sum;
 }
