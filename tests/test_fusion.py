@@ -176,6 +176,13 @@ def test_what_is_not_quite_an_output_layer_stays():
         assert fusion.fused(calls[:i]) == calls[:i]
 
 
+def test_a_bias_of_each_sample_stays():
+    """What a layer with label conditioning adds is (N, D)."""
+    arguments = layer((4, 3, 5), np.float64)
+    calls = fusion.plain_calls(**arguments | {"b": np.zeros((4, 5)), "db": np.zeros((4, 5))})
+    assert fusion.fused(calls) == calls
+
+
 @pytest.mark.parametrize("name", ["y", "dy", "da"])
 def test_what_another_call_reads_is_written(name):
     arguments = layer((4, 3, 5), np.float64, "tanh")
