@@ -24,8 +24,11 @@ class Training:
     nothing is allocated after the first of each size.
 
     Steps are recorded by the backend and done again without Python's part, unless record=False
-    (say, to look into them with a debugger). A class that is not minae's may do what no recording
-    holds, arithmetic of its own in `forward`: where there is one, steps are recorded only if asked.
+    (say, to look into them with a debugger). A recorded step keeps the model's and the optimizer's
+    numbers of its first time: one that is changed afterwards, a beta or a weight decay but for lr,
+    changes nothing, and outputs that only the loss reads need not be there. A class that is not
+    minae's may do what no recording holds, arithmetic of its own in `forward`: where there is one,
+    steps are recorded only if asked.
     """
 
     def __init__(

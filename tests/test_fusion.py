@@ -98,6 +98,20 @@ def test_far_from_zero(loss, activation, threads):
         np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-5 * np.abs(value).max())
 
 
+@pytest.mark.parametrize(("loss", "activation"), KERNELS)
+def test_sums_over_many_samples_keep_their_digits(loss, activation):
+    """Block by block: one float32 sum of 20,000 like terms is wrong in the fourth digit."""
+    alike = layer((20_000, 3, 5), np.float32, activation, loss)
+    for name in ("x", "t"):
+        alike[name][:] = alike[name][0]
+    in_double = layer((20_000, 3, 5), np.float64, activation, loss)
+    wanted = plain(in_double | {name: alike[name] for name in ("x", "w", "b", "t")})
+    for name, value in wanted.items():
+        largest = np.abs(value).max()
+        found = in_one(alike)[name]
+        np.testing.assert_allclose(found, value, rtol=0, atol=1e-5 * largest, err_msg=name)
+
+
 def test_a_sum_of_small_losses_is_not_lost():
     """Where all is nearly right, each loss is far below the rounding of 1 + odds."""
     arguments = layer((64, 1, 64), np.float32, loss="bce_with_logits", bias=False)
@@ -160,6 +174,13 @@ def test_what_is_not_quite_an_output_layer_stays():
         swapped = [*calls[:i], calls[i + 1], calls[i], *calls[i + 2 :]]
         assert i == 4 or fusion.fused(swapped) == swapped
         assert fusion.fused(calls[:i]) == calls[:i]
+
+
+def test_a_bias_of_each_sample_stays():
+    """What a layer with label conditioning adds is (N, D)."""
+    arguments = layer((4, 3, 5), np.float64)
+    calls = fusion.plain_calls(**arguments | {"b": np.zeros((4, 5)), "db": np.zeros((4, 5))})
+    assert fusion.fused(calls) == calls
 
 
 @pytest.mark.parametrize("name", ["y", "dy", "da"])

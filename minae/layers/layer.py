@@ -37,9 +37,11 @@ class Strips(NamedTuple):
         M, D = images.shape
         count = -(-D // STRIP)
         bits = np.zeros((M, -(-count // 64) * 8), np.uint8)
-        for first in range(0, M, 1024):  # a mask of all images would be as large as they are
-            chunk = images[first : first + 1024] != 0
-            found = np.logical_or.reduceat(chunk, range(0, D, STRIP), axis=1)  # (1024, strips)
+        mask = np.zeros((1024, count * STRIP), bool)  # of all images it would be as large as they
+        for first in range(0, M, 1024):
+            chunk = images[first : first + 1024]
+            np.not_equal(chunk, 0, out=mask[: len(chunk), :D])
+            found = mask[: len(chunk)].view(np.uint64) != 0  # (1024, strips), 8 bytes a strip
             packed = np.packbits(found, axis=1, bitorder="little")
             bits[first : first + 1024, : packed.shape[1]] = packed
         density = np.unpackbits(bits).sum() / (M * count)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minae.backends import get_backend
-from minae.backends.spec import Array, Backend
+from minae.backends.spec import STRIP, Array, Backend
 from minae.errors import MinaeError
 from minae.layers.dense import SPARSE, Dense
 from minae.layers.layer import Batch, Cache, Layer, Shape, Strips
@@ -96,17 +96,26 @@ class Model:
         return (high - low) / (255 if images.dtype == np.uint8 else 1), low
 
     def strips(self, images: Array, samples: int) -> Strips | None:
-        """Those of host images (M, D), uint8, if the first layer is a dense one and, in batches of
-        so many samples, faster with them; else None. Only where a black pixel is 0."""
+        """Those of host images (M, D), uint8, D in whole strips, if the first layer is a dense one
+        and, in batches of so many samples, faster with them; else None. Only where a black pixel is
+        0 and stays it: a model that changes the batch's pixels in place returns None."""
         layer = next(iter(self.networks().values()))
         while layer.sublayers():
             layer = layer.sublayers()[0]
         black, _ = self.pixel_range
         if not isinstance(layer, Dense) or images.dtype != np.uint8 or black != 0:
             return None
+        if layer.in_features % STRIP:  # kernels multiply whole strips
+            return None
+        known = samples, layer.out_features
+
+        def pays(density: float) -> bool:
+            return any(self.ops.sparse_pays(name, *known, density) for name in SPARSE)
+
+        if not pays(0.0):
+            return None
         strips = Strips.of(self.ops, images.reshape(len(images), -1))
-        known = samples, layer.out_features, strips.density
-        return strips if any(self.ops.sparse_pays(name, *known) for name in SPARSE) else None
+        return strips if pays(strips.density) else None
 
     def device_images(self, images: npt.ArrayLike) -> Array:
         """Host images (M, D) or (M, *input_shape), uint8 or float in [0, 1], on the device: (M, D),

@@ -92,6 +92,7 @@ def _output_layer(calls: list[Call]) -> dict[str, Any] | None:
         all(_equal(found, wanted) for found, wanted in zip(calls, plain, strict=True))
         and all(array.flags.c_contiguous for array in arrays)
         and compared["t"].shape == y.shape
+        and all(b is None or b.ndim == 1 for b in (forward["b"], backward["db"]))
         and (loss.__name__, forward["activation"]) in KERNELS
         and first["b"].shape[1] <= _MOST_FEATURES
     ):

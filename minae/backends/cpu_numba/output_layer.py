@@ -37,8 +37,8 @@ from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
 
 _BLOCK = 64  # samples, and outputs, of a block
-# What belongs to a block's outputs, each a line of _BLOCK numbers: their bias; the loss so far,
-# Σ (linear + log odds) with the odds' product less 1; db so far; a row of t.
+# What belongs to a block's outputs, each a line of _BLOCK numbers: their bias; of the block's
+# samples the loss, Σ linear + log of the odds' product, here less 1, and db; a row of t.
 _BIAS, _LINEAR, _ODDS, _DB, _T, _LINES = (i * _BLOCK for i in range(6))
 
 
@@ -59,7 +59,8 @@ def output_layer(
     """value = scale · Σ loss(f(x wᵀ + b), t), and its gradients dx, dw, db.
 
     x, dx: (N, K);  w, dw: (D, K);  b, db: (D,);  t: (N, D);  all contiguous. (loss, activation) is
-    one of `KERNELS`. Each thread takes a part of the outputs; its dx is added to the others'.
+    one of `KERNELS`. Each thread takes a part of the outputs; its dx is added to the others'. The
+    loss and db are summed over the blocks of samples in float64.
     """
     (N, K), D = x.shape, len(w)
     pair = 2 * VECTOR_BYTES // int(x.itemsize)
@@ -70,11 +71,11 @@ def output_layer(
     numbers = height * width + 3 * _BLOCK * width + _BLOCK * _BLOCK + _LINES
     space = scratch("output_layer.space", (count, numbers), x.dtype)
     dx_of_parts = scratch("output_layer.dx", (count, height, width), x.dtype)
-    totals = scratch("output_layer.totals", (count,), np.float64)
+    totals = scratch("output_layer.totals", (count, 1 + _BLOCK), np.float64)
     kernel = KERNELS[loss, activation]
     kernel(count, x, w, b, t, number(scale), space, totals, dx_of_parts, dw, db)
     _add_parts(parts(N, dx_of_parts.size), dx_of_parts, dx)
-    value[0] = scale * totals.sum()
+    value[0] = scale * totals[:, 0].sum()
 
 
 def _kernel(of: Function) -> Function:
@@ -112,6 +113,7 @@ def _kernel(of: Function) -> Function:
     ) -> None:
         (N, K), D = x.shape, len(w)
         dx, numbers = dx_of_parts[part], space[part]
+        total, total_db = 0.0, totals[part, 1:]
         height, width = dx.shape
         size = _BLOCK * width
         numbers[:] = 0
@@ -126,7 +128,6 @@ def _kernel(of: Function) -> Function:
             _copy(x[n], x_padded[n])
         for n in range(height):
             _clear(dx[n])
-        total = 0.0
         first, end = share(part, parts, (D + LANES - 1) // LANES)  # in vectors
         first, end = first * LANES, min(end * LANES, D)
         for d in range(first, end, _BLOCK):
@@ -137,6 +138,7 @@ def _kernel(of: Function) -> Function:
                 _clear(dw_block[o])
             transpose(w[d : d + outputs], w_turned[:K])
             _clear(lines)
+            _clear(total_db)
             if b is not None:
                 _copy(b[d : d + outputs], lines)
             for n in range(0, N, _BLOCK):
@@ -152,16 +154,18 @@ def _kernel(of: Function) -> Function:
                 for i in range(samples, rows):
                     _clear(a[i])
                 for o in range(outputs):
+                    total += lines[_LINEAR + o]
                     total += log1p(lines[_ODDS + o])
-                    lines[_ODDS + o] = 0
+                for o in range(outputs):
+                    total_db[o] += lines[_DB + o]
+                _clear(lines[_LINEAR:_T])
                 _add_product(a[:rows, :outputs], w_block, dx[n : n + rows])
                 _add_product(a[:samples].T, x_padded[n : n + samples], dw_block)
             for o in range(outputs):
-                total += lines[_LINEAR + o]
                 _copy(dw_block[o, :K], dw[d + o])
             if db is not None:
-                _copy(lines[_DB : _DB + outputs], db[d : d + outputs])
-        totals[part] = total
+                _copy(total_db[:outputs], db[d : d + outputs])
+        totals[part, 0] = total
 
     return threaded_reduction(kernel, of=of)
 

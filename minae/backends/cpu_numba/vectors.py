@@ -534,9 +534,9 @@ def _multiply(
     zeros = ir.Constant(matrix.vector, [0.0] * matrix.lanes)
     first_lane = ir.Constant(ir.VectorType(ir.IntType(32), matrix.lanes), None)
     totals = [[cgutils.alloca_once(builder, matrix.vector) for _ in range(2)] for _ in sums]
-    for place, total in zip(sums, totals, strict=True):
+    for total in totals:
         for v in range(2):
-            builder.store(matrix.load(place, v) if adds else zeros, total[v])
+            builder.store(zeros, total[v])
     with cgutils.for_range(builder, count) as loop:
         row = numbers(loop.index)
         vectors = [matrix.load(row, v) for v in range(2)]
@@ -549,9 +549,16 @@ def _multiply(
                 product = builder.fmul(vectors[v], factor, flags=_CONTRACT)
                 so_far = builder.load(total[v])
                 builder.store(builder.fadd(so_far, product, flags=_CONTRACT), total[v])
-    for place, total in zip(sums, totals, strict=True):
+    found = [[builder.load(total[v]) for v in range(2)] for total in totals]
+    if adds:  # all are read before one is written: a place given twice is added to once
+        before = [[matrix.load(place, v) for v in range(2)] for place in sums]
+        found = [
+            [builder.fadd(*pair) for pair in zip(*two, strict=True)]
+            for two in zip(before, found, strict=True)
+        ]
+    for place, vectors in zip(sums, found, strict=True):
         for v in range(2):
-            matrix.store(builder.load(total[v]), place, v)
+            matrix.store(vectors[v], place, v)
 
 
 product_tile, add_product_tile = _product_tile(False), _product_tile(True)
