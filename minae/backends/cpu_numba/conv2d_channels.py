@@ -258,10 +258,11 @@ def _copy_inside(x: Array, padding: Pair, image: Array) -> None:
     """image (C, H + 2PH, W + 2PW) = x (C, H, W) inside the margin, which stays as it is."""
     C, H, W = x.shape
     _, height, width = image.shape
+    source, target = x.reshape(-1), image.reshape(-1)
     for c in range(C):
         for h in range(H):
             place = (c * height + h + padding[0]) * width + padding[1]
-            copy_numbers(x.reshape(-1), (c * H + h) * W, W, image.reshape(-1), place)
+            copy_numbers(source, (c * H + h) * W, W, target, place)
 
 
 @elementwise
