@@ -133,6 +133,7 @@ def _forward(
     for n in range(first, end):
         ahead = min(n + 1, end - 1)
         prefetch(x[ahead].reshape(-1), 0, x[ahead].size)
+        prefetch(y[n].reshape(-1), 0, y[n].size)  # what is to be written is fetched, too
         image = x[n].reshape(-1)
         if padded:
             _copy_inside(x[n], padding, images[part, 0])
