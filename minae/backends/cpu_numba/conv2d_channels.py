@@ -133,6 +133,7 @@ def _forward(
     for n in range(first, end):
         ahead = min(n + 1, end - 1)
         prefetch(x[ahead].reshape(-1), 0, x[ahead].size)
+        prefetch(y[n].reshape(-1), 0, y[n].size)  # what is to be written is fetched, too
         image = x[n].reshape(-1)
         if padded:
             _copy_inside(x[n], padding, images[part, 0])
@@ -258,10 +259,11 @@ def _copy_inside(x: Array, padding: Pair, image: Array) -> None:
     """image (C, H + 2PH, W + 2PW) = x (C, H, W) inside the margin, which stays as it is."""
     C, H, W = x.shape
     _, height, width = image.shape
+    source, target = x.reshape(-1), image.reshape(-1)
     for c in range(C):
         for h in range(H):
             place = (c * height + h + padding[0]) * width + padding[1]
-            copy_numbers(x.reshape(-1), (c * H + h) * W, W, image.reshape(-1), place)
+            copy_numbers(source, (c * H + h) * W, W, target, place)
 
 
 @elementwise
