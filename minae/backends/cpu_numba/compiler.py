@@ -27,7 +27,7 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     kernel: Any = njit(**options, pipeline_class=_KernelCompiler)(function)
     with suppress(RuntimeError):  # no folder can be written: each process compiles anew
         kernel.enable_caching()
-    callee: Any = njit(**options, no_cpython_wrapper=True, pipeline_class=_CalleeCompiler)(function)
+    callee: Any = njit(**options | CALLEE)(function)
     # what a kernel that is being compiled asks of the functions that it calls
     kernel.get_call_template, kernel.get_overload = callee.get_call_template, callee.get_overload
     return cast(Callable[..., Any], kernel)
@@ -68,3 +68,11 @@ def _without_code(library: Any, description: Any, environment: Any) -> Any:
     """What Numba knows a callee by: a function at address 0, which no one has to call."""
     module, name = description.lookup_module(), description.qualname
     return _dynfunc.make_function(module, name, "", 0, environment, (library,))
+
+
+CALLEE: dict[str, Any] = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _CalleeCompiler,
+}
+"""Options of `njit` for what only kernels call. Python cannot call it: it would crash."""
