@@ -160,7 +160,7 @@ def _kernel(of: Function) -> Function:
                     total_db[o] += lines[_DB + o]
                 _clear(lines[_LINEAR:_T])
                 _add_product(a[:rows, :outputs], w_block, dx[n : n + rows])
-                _add_product(a[:samples].T, x_padded[n : n + samples], dw_block)
+                _add_product(a[:samples, :whole].T, x_padded[n : n + samples], dw_block[:whole])
             for o in range(outputs):
                 _copy(dw_block[o, :K], dw[d + o])
             if db is not None:
