@@ -2,7 +2,8 @@
 
     python -m bench.cpu --ladder
 
-`output_layer.py` and `first_convolution.py` hold the rungs; how to read them: bench/README.md.
+`output_layer.py`, `with_its_products.py` and `first_convolution.py` hold the rungs; how to read
+them: bench/README.md.
 """
 
 from collections.abc import Callable
@@ -66,10 +67,10 @@ def table(title: str, rungs: list[Rung], times: list[float]) -> str:
 
 
 def run(threads: int, rounds: int = ROUNDS, turn: float = TURN) -> None:
-    """Check, time and print both ladders."""
-    from bench.ladder import first_convolution, output_layer
+    """Check, time and print all ladders."""
+    from bench.ladder import first_convolution, output_layer, with_its_products
 
-    for ladder in (output_layer, first_convolution):
+    for ladder in (output_layer, with_its_products, first_convolution):
         rungs = ladder.rungs(threads)
         check(rungs)
         timing = timed(rungs, threads, rounds, turn)
