@@ -5,11 +5,12 @@ Derivations: reference/sgd.py, reference/adam.py, reference/rmsprop.py, referenc
 
 from dataclasses import dataclass, field
 from math import cos, pi
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from minae.backends.spec import Array, Backend
+from minae.changes import Watched
 from minae.errors import MinaeError
 from minae.parameters import Parameters
 
@@ -73,12 +74,14 @@ class WarmUp:
 
 
 @dataclass(eq=False)
-class Optimizer:
+class Optimizer(Watched):
     """One fused pass over the flat vector a step.
 
     `bind` makes the state; `step` updates the parameters from their gradients. The learning rate of
     the coming step and the number of steps done live in arrays of shape (1,) on the device.
     """
+
+    uncounted: ClassVar[tuple[str, ...]] = ("lr", "schedule", "steps_done")
 
     lr: float = 1e-3
     schedule: Schedule = field(default_factory=Constant, kw_only=True)

@@ -8,6 +8,7 @@ import numpy as np
 
 from minae import random
 from minae.backends.spec import Array
+from minae.changes import Watched
 from minae.errors import Diverged, MinaeError
 from minae.layers.layer import Cache, Layer, SparseInput
 from minae.models.model import Model
@@ -24,11 +25,10 @@ class Training:
     nothing is allocated after the first of each size.
 
     Steps are recorded by the backend and done again without Python's part, unless record=False
-    (say, to look into them with a debugger). A recorded step keeps the model's and the optimizer's
-    numbers of its first time: one that is changed afterwards, a beta or a weight decay but for lr,
-    changes nothing, and outputs that only the loss reads need not be there. A class that is not
-    minae's may do what no recording holds, arithmetic of its own in `forward`: where there is one,
-    steps are recorded only if asked.
+    (say, to look into them with a debugger). After a change of the model, a layer or the optimizer
+    (a beta, a weight decay) the next step is recorded anew. Outputs that only the loss reads need
+    not be there after a step. A class that is not minae's may do what no recording holds,
+    arithmetic of its own in `forward`: where there is one, steps are recorded only if asked.
     """
 
     def __init__(
@@ -88,12 +88,13 @@ class Training:
         cache = self._cache(stop - self._start)
         self.model.ops.copy(self._order[self._start : stop], out=cache.batch.rows)
         self.optimizer.begin_step()
-        if cache.replay is not None:
-            cache.replay()
-        elif self.record:
-            cache.replay = self.model.ops.record(partial(self._compute, cache))
-        else:
+        if not self.record:
             self._compute(cache)
+        elif cache.recorded_at == Watched.changes:
+            cache.replay()
+        else:
+            cache.replay = self.model.ops.record(partial(self._compute, cache))
+            cache.recorded_at = Watched.changes
         cache.batches += 1
         self._start = stop
         self.last = cache
@@ -193,7 +194,7 @@ class Training:
                 name: self.model.ops.zeros((1,), np.float64) for name in self.model.parts
             }
             cache.batches = 0
-            cache.replay = None
+            cache.recorded_at = None
             self._caches[samples] = cache
         return self._caches[samples]
 

@@ -8,8 +8,9 @@ import pytest
 from minae import get_backend, recipes
 from minae.backends.cpu_numba import fusion, recording
 from minae.backends.cpu_numba.output_layer import KERNELS, output_layer
+from minae.backends.spec import ACTIVATIONS
 from minae.layers import Activation, Dense, Sequential
-from minae.losses import MSE
+from minae.losses import MSE, BCEWithLogits
 from minae.models import Autoencoder
 from minae.optim import Adam
 from minae.training import Training
@@ -289,6 +290,39 @@ def test_a_layer_from_outside_is_run_step_by_step():
         return training, [training.step() and training.loss() for _ in range(6)]
 
     (_, wanted), (training, losses) = train(Activation), train(OfMyOwn)
-    assert not training.record and training.last.replay is None
+    assert not training.record and training.last.recorded_at is None
     np.testing.assert_allclose(losses, wanted, rtol=1e-10)
     assert train(Activation)[0].record and not train(Activation, record=False)[0].record
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model, optimizer, i: setattr(model, "beta", 0.1 * i),
+        lambda model, optimizer, i: setattr(model, "loss", BCEWithLogits(("sum", "image")[i % 2])),
+        lambda model, optimizer, i: setattr(optimizer, "weight_decay", 0.2 * i),
+        lambda model, optimizer, i: setattr(optimizer, "max_norm", 10.0 + i),
+        lambda model, optimizer, i: setattr(optimizer, "lr", 1e-3 * (1 + i)),
+        lambda model, optimizer, i: setattr(model.decoder.layers[0], "activation", ACTIVATIONS[i]),
+    ],
+    ids=["beta", "loss", "weight decay", "max_norm", "lr", "activation"],
+)
+def test_a_change_is_recorded(change):
+    """A warm-up by hand, say: what the next step does is what is said now."""
+
+    def train(record):
+        training = training_of("vae", "numba", record=record)
+        for i in range(6):
+            change(training.model, training.optimizer, i)
+            training.step()
+        return training.loss()
+
+    assert train(True) == pytest.approx(train(False), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", recipes.image_recipes())
+def test_steps_change_nothing_that_is_recorded(name):
+    """No step is recorded twice: nothing in it sets what is watched."""
+    training = training_of(name, "numba")
+    replays = {id(training.step().replay) for _ in range(6)}
+    assert len(replays) == 2  # of whole batches and of the last

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minae.backends.spec import STRIP, Array, Backend
+from minae.changes import Watched
 from minae.errors import MinaeError
 from minae.init import Initializer
 
@@ -97,7 +98,7 @@ class Cache(SimpleNamespace):
     y_shape: Shape
 
 
-class Layer:
+class Layer(Watched):
     """Base of all layers: parameters in, parameters' gradients out, buffers in the cache.
 
     A layer does no arithmetic: it calls the operations of its backend in order. `Parameters`

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from minae.backends import get_backend
 from minae.backends.spec import STRIP, Array, Backend
+from minae.changes import Watched
 from minae.errors import MinaeError
 from minae.layers.dense import SPARSE, Dense
 from minae.layers.layer import Batch, Cache, Layer, Shape, Strips
@@ -18,7 +19,7 @@ from minae.parameters import Parameters
 CHUNK = 500  # samples that go through the network at once outside training
 
 
-class Model:
+class Model(Watched):
     """Base of all models.
 
     `forward(cache)` writes the loss and its parts into `cache.values`; `backward(cache)` then
