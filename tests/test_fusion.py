@@ -184,6 +184,18 @@ def test_a_bias_of_each_sample_stays():
     assert fusion.fused(calls) == calls
 
 
+def test_what_stands_between_comes_after():
+    arguments = layer((5, 3, 4), np.float64)
+    calls = fusion.plain_calls(**arguments)
+    other = (NUMPY.add, {"a": arguments["value"], "b": np.ones(1), "out": np.empty(1)})
+    functions = [function for function, _ in fusion.fused([*calls[:3], other, *calls[3:]])]
+    assert functions == [output_layer, NUMPY.add]
+    for name in ("x", "w", "b", "t", "dx", "dw", "db"):
+        other = (NUMPY.copy, {"x": np.ones(1), "out": arguments[name][:1]})
+        changed = [*calls[:3], other, *calls[3:]]
+        assert fusion.fused(changed) == changed
+
+
 @pytest.mark.parametrize("name", ["y", "dy", "da"])
 def test_what_another_call_reads_is_written(name):
     arguments = layer((4, 3, 5), np.float64, "tanh")
@@ -199,12 +211,18 @@ def test_what_another_call_reads_is_written(name):
     ("name", "fuses"),
     [
         *(("vanilla", True), ("deep", True), ("tanh", True), ("latent", True), ("sparse", False)),
-        *(("contractive", False), ("dropout", True), ("vae", False), ("conv", False)),
+        *(
+            ("contractive", False),
+            ("dropout", True),
+            ("vae", True),
+            ("hinton", False),
+            ("conv", False),
+        ),
     ],
 )
 def test_recipes(name, fuses):
-    """Of many features products by BLAS are as fast; a penalty stands between loss and layer; a
-    convolution has no kernel."""
+    """Of many features products by BLAS are as fast; a penalty on the code, which the output layer
+    reads, stands between; a convolution has no kernel."""
     training = training_of(name, "numba")
     (calls,) = training.step().replay.args
     assert (output_layer in [function for function, _ in calls]) == fuses

@@ -21,16 +21,38 @@ _LOSSES: dict[Callable[..., None], tuple[str, str]] = {  # the names of y and dy
     bce_with_logits: ("logits", "dlogits"),
     mse: ("y", "dy"),
 }
-_MOST_FEATURES = 256
+_MOVED = ("x", "w", "b", "t", "dx", "dw", "db")  # what is read or written before its turn
+
+# Microseconds of the six operations and of the one kernel, for D = 784 outputs of N samples and K
+# features, float32, two threads, beside OpenBLAS with vectors of 512 bits (N = 256, K = 32 is a
+# ladder of `python -m bench.cpu --ladder`):
+#   K           32           128           256           400           1000
+#   N = 32      51   34     116   77     182   131     321   249      636   613
+#   N = 256    220  170     516  473    1031   872    1310  1275     3799  4214
+#   N = 4096  3856 2160    8008 6287   14999 13692   21122 24635
+# A block's weights are read anew for each 64 samples: with many they leave the second cache.
+_FEATURES, _FEATURES_OF_FEW, _FEW = 256, 512, 256
 
 
 def fused(calls: list[Call]) -> list[Call]:
-    """The calls of a step, its output layer's six replaced by one of `output_layer`."""
+    """The calls of a step, its output layer's six replaced by one of `output_layer`.
+
+    Three and three follow each other; what stands between, a KL divergence, say, comes after the
+    one, and may be given none of its arrays but the loss.
+    """
     for start in range(len(calls)):
-        six, others = calls[start : start + 6], calls[:start] + calls[start + 6 :]
+        back = [i for i in range(start + 3, len(calls)) if calls[i][0] is bias_activation_backward]
+        if not back:
+            break
+        six = calls[start : start + 3] + calls[back[0] : back[0] + 3]
+        between, after = calls[start + 3 : back[0]], calls[back[0] + 3 :]
         arguments = _output_layer(six)
-        if arguments is not None and not _seen(_left_out(six), others):
-            return [*calls[:start], (output_layer, arguments), *calls[start + 6 :]]
+        if (
+            arguments is not None
+            and not _seen(_left_out(six), calls[:start] + between + after)
+            and not _seen(tuple(arguments[name] for name in _MOVED), between)
+        ):
+            return [*calls[:start], (output_layer, arguments), *between, *after]
     return calls
 
 
@@ -94,10 +116,15 @@ def _output_layer(calls: list[Call]) -> dict[str, Any] | None:
         and compared["t"].shape == y.shape
         and all(b is None or b.ndim == 1 for b in (forward["b"], backward["db"]))
         and (loss.__name__, forward["activation"]) in KERNELS
-        and first["b"].shape[1] <= _MOST_FEATURES
+        and _pays(*first["a"].shape)
     ):
         return {**arguments, "loss": loss.__name__}
     return None
+
+
+def _pays(N: int, K: int) -> bool:
+    """By the table above."""
+    return K <= _FEATURES or (K <= _FEATURES_OF_FEW and N <= _FEW)
 
 
 def _left_out(calls: list[Call]) -> tuple[Array, Array, Array]:
@@ -114,7 +141,11 @@ def _equal(found: Call, wanted: Call) -> bool:
     )
 
 
-def _seen(arrays: tuple[Array, ...], calls: list[Call]) -> bool:
+def _seen(arrays: tuple[Array | None, ...], calls: list[Call]) -> bool:
     """Whether one of these calls is given memory of one of these arrays."""
     given = [v for _, named in calls for v in named.values() if isinstance(v, np.ndarray)]
-    return any(np.may_share_memory(array, other) for array in arrays for other in given)
+    return any(
+        array is not None and np.may_share_memory(array, other)
+        for array in arrays
+        for other in given
+    )
