@@ -23,10 +23,10 @@ class Scratch(threading.local):
 
     def __call__(self, slot: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
         """An uninitialised array of this shape, valid until the slot is asked for again."""
-        dtype = np.dtype(dtype)
         key = (slot, shape, dtype)
         view = self._views.get(key)
         if view is None:
+            dtype = np.dtype(dtype)
             count = int(np.prod(shape, dtype=np.int64))
             buffer = self._buffers.get(slot)
             if buffer is None or buffer.nbytes < count * dtype.itemsize:

@@ -75,7 +75,7 @@ def output_layer(
     kernel = KERNELS[loss, activation]
     kernel(count, x, w, b, t, number(scale), space, totals, dx_of_parts, dw, db)
     _add_parts(parts(N, dx_of_parts.size), dx_of_parts, dx)
-    value[0] = scale * totals[:, 0].sum()
+    value[0] = scale * sum(totals[:, 0].tolist())
 
 
 def _kernel(of: Function) -> Function:
