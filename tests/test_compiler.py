@@ -133,3 +133,12 @@ def test_who_collects_no_garbage_need_not_begin_to():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_only_kernels_call_is_refused_to_python():
+    """A sentence's end, not the process's."""
+    from minae.backends.cpu_numba.vector_math import sigmoid
+
+    for _ in range(2):
+        with pytest.raises(TypeError):
+            sigmoid(0.5)

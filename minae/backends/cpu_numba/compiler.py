@@ -12,6 +12,7 @@ over while they are all in use.
 
 # mypy: allow-untyped-calls
 
+import ctypes
 import gc
 from collections.abc import Callable
 from contextlib import suppress
@@ -56,6 +57,10 @@ class _CalleeCompiler(Compiler):
         return super().define_pipelines()
 
 
+# CPython's function that sets "bad argument type for built-in operation" and returns NULL
+_REFUSAL = ctypes.cast(ctypes.pythonapi.PyErr_BadArgument, ctypes.c_void_p).value
+
+
 class _Module(CPUCodeLibrary):
     """What is linked into kernels. It ends optimized; machine code would be the next step."""
 
@@ -65,9 +70,9 @@ class _Module(CPUCodeLibrary):
 
 
 def _without_code(library: Any, description: Any, environment: Any) -> Any:
-    """What Numba knows a callee by: a function at address 0, which no one has to call."""
+    """What Numba knows a callee by: a function for Python, which here raises TypeError."""
     module, name = description.lookup_module(), description.qualname
-    return _dynfunc.make_function(module, name, "", 0, environment, (library,))
+    return _dynfunc.make_function(module, name, "", _REFUSAL, environment, (library,))
 
 
 CALLEE: dict[str, Any] = {
@@ -75,4 +80,4 @@ CALLEE: dict[str, Any] = {
     "no_cfunc_wrapper": True,
     "pipeline_class": _CalleeCompiler,
 }
-"""Options of `njit` for what only kernels call. Python cannot call it: it would crash."""
+"""Options of `njit` for what only kernels call. Called from Python it raises TypeError."""

@@ -27,11 +27,18 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
+from minae.backends.cpu_numba.compiler import CALLEE
 from minae.backends.cpu_numba.jit import Function
 
 Float: TypeAlias = Any  # a float32 or float64 number
 
-_OPTIONS: Any = {"fastmath": {"contract"}, "error_model": "numpy", "forceinline": True}
+_OPTIONS: Any = {
+    "_nrt": False,
+    "fastmath": {"contract"},
+    "error_model": "numpy",
+    "forceinline": True,
+    **CALLEE,
+}
 _inline: Callable[[Function], Function] = njit(**_OPTIONS)
 
 
