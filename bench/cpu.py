@@ -87,9 +87,9 @@ def contest(options: argparse.Namespace) -> list[report.Row]:
     for entry in entries:
         for batch_size in batch_sizes:
             rows += measure(entry, batch_size, options, probed=probed)
+            if options.json:  # as they come: the whole takes a quarter of an hour
+                options.json.write_text(json.dumps(rows, indent=1) + "\n")
     print(f"\n{report.summary(rows)}")
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
     if options.plot:
         from bench.plot import plot
 
