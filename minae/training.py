@@ -24,7 +24,7 @@ class Training:
     its last batch is smaller where batch_size does not divide M. `step()` is one optimizer step;
     nothing is allocated after the first of each size.
 
-    Steps are recorded by the backend and done again without Python's part, unless record=False
+    Steps are recorded by the backend and done again without the layers, unless record=False
     (say, to look into them with a debugger). After a change of the model, a layer or the optimizer
     (a beta, a weight decay) the next step is recorded anew. Outputs that only the loss reads need
     not be there after a step. A class that is not minae's may do what no recording holds,

@@ -2,8 +2,9 @@
 
 Layers and models do no arithmetic of their own, they call operations in order. The order and the
 arrays are the same at every step, so it is enough to go through the layers once and to note what
-they ask for. Python is left out of the later steps but for a loop over the list, a third of the
-time of a small model's step, and `fusion.py` replaces calls that one kernel can do.
+they ask for. The later steps go over the list, without the layers (a few per cent of a small
+model's step). Its use is another: the list shows what follows what, and `fusion.py` replaces calls
+that one kernel can do.
 """
 
 import sys
