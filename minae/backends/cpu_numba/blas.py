@@ -34,13 +34,6 @@ def products() -> dict[str, int] | None:
     return None
 
 
-@cache
-def wide_products() -> bool:
-    """Whether OpenBLAS multiplies with vectors of 512 bits here, twice as many as elsewhere."""
-    architectures = {library.get("architecture") for library in threadpool_info()}
-    return bool(architectures & {"SkylakeX", "Cooperlake", "SapphireRapids"})
-
-
 def _address(function: Any) -> int:
     address = ctypes.cast(function, ctypes.c_void_p).value
     assert address is not None
