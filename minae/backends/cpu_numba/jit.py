@@ -1,7 +1,8 @@
 """How the kernels of this backend are compiled, and how a kernel's parts come to the threads.
 
 Numba keeps a compiled kernel until its own file changes: after an edit of a file whose functions
-are inlined elsewhere (`vector_math.py`, `vectors.py`, `channels.py`), delete `__pycache__`.
+are inlined elsewhere (`vector_math.py`, `vectors.py`, `tiles.py`, `channels.py`), delete
+`__pycache__`.
 
 A threaded kernel is written for one part of the work, `kernel(part, parts, ...)`, and called for
 all, `kernel(parts, ...)`. Numba's own way, a loop over `prange`, takes four rounds of the compiler

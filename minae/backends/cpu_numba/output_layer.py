@@ -24,15 +24,9 @@ from minae.backends.cpu_numba.jit import (
 )
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
+from minae.backends.cpu_numba.tiles import TILE, add_product_tile, product_tile
 from minae.backends.cpu_numba.vector_math import Float, exp, log1p, sigmoid, tanh
-from minae.backends.cpu_numba.vectors import (
-    LANES,
-    RUN,
-    TILE,
-    VECTOR_BYTES,
-    add_product_tile,
-    product_tile,
-)
+from minae.backends.cpu_numba.vectors import LANES, RUN, VECTOR_BYTES
 from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
 

@@ -12,12 +12,8 @@ import numpy as np
 from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
-from minae.backends.cpu_numba.vectors import (
-    TILE,
-    VECTOR_BYTES,
-    add_rows_to_strip,
-    add_strip_to_rows,
-)
+from minae.backends.cpu_numba.tiles import TILE, add_rows_to_strip, add_strip_to_rows
+from minae.backends.cpu_numba.vectors import VECTOR_BYTES
 from minae.backends.cpu_numpy import sparse
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import STRIP, Array

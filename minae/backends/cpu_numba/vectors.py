@@ -16,14 +16,14 @@ from numba.np.arrayobj import make_array, populate_array
 
 from minae.backends.cpu_numba.jit import intrinsic
 from minae.backends.cpu_numpy.arrays import contiguous
-from minae.backends.spec import STRIP, Array
+from minae.backends.spec import Array
 
 _AVX512 = bool(binding.get_host_cpu_features().get("avx512f", False))
 VECTOR_BYTES = 64 if _AVX512 else 32
 OUTPUTS = 8 if _AVX512 else 4  # their sums, two vectors each, fill half of 32 or 16 registers
 LANES = VECTOR_BYTES // 4  # float32 numbers in a vector
 _LINE = 64  # bytes that are fetched into the cache together
-_CONTRACT = ("contract",)  # a product and a sum may be one instruction
+CONTRACT = ("contract",)  # a product and a sum may be one instruction
 RUN = 2 * LANES  # numbers in two vectors of float32, in four of float64
 
 
@@ -32,11 +32,11 @@ def contiguous_rows(slot: str, x: Array) -> Array:
     return x if x.strides[1] == x.itemsize else contiguous(slot, x)
 
 
-def _integer(value: int) -> Any:
+def int64(value: int) -> Any:
     return ir.Constant(ir.IntType(64), value)
 
 
-class _Matrix:
+class Matrix:
     """A 2-d array with contiguous rows as `generate` sees it: its methods emit instructions."""
 
     def __init__(self, context: Any, builder: Any, array_type: Any, value: Any) -> None:
@@ -56,7 +56,7 @@ class _Matrix:
 
     def vector_at(self, place: Any, v: int) -> Any:
         """Pointer to the v-th vector from a place on."""
-        start = self.builder.gep(place, [_integer(v * self.lanes)])
+        start = self.builder.gep(place, [int64(v * self.lanes)])
         return self.builder.bitcast(start, self.vector.as_pointer())
 
     def load(self, place: Any, v: int = 0) -> Any:
@@ -76,11 +76,11 @@ def row_of(typing_context: Any, x: Any, n: Any) -> Any:
     row_type = types.Array(x.dtype, 1, "C", readonly=not x.mutable)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        matrix = _Matrix(context, builder, x, arguments[0])
+        matrix = Matrix(context, builder, x, arguments[0])
         row = make_array(row_type)(context, builder)
         populate_array(
             row,
-            data=matrix.place(arguments[1], _integer(0)),
+            data=matrix.place(arguments[1], int64(0)),
             shape=matrix.shape[1:],
             strides=matrix.strides[1:],
             itemsize=matrix.array.itemsize,
@@ -105,7 +105,7 @@ def prefetch(typing_context: Any, x: Any, first: Any, end: Any) -> Any:
             "llvm.prefetch.p0i8",
         )
         for_reading, keep, data = (ir.Constant(flag, value) for value in (0, 3, 1))
-        step = _integer(max(1, _LINE * 8 // x.dtype.bitwidth))
+        step = int64(max(1, _LINE * 8 // x.dtype.bitwidth))
         with cgutils.for_range_slice(builder, arguments[1], arguments[2], step) as (i, _):
             place = builder.bitcast(builder.gep(numbers, [i]), line)
             builder.call(function, [place, for_reading, keep, data])
@@ -119,13 +119,13 @@ def transpose_tile(typing_context: Any, x: Any, r: Any, s: Any, y: Any) -> Any:
     """y[s + j, r + i] = x[r + i, s + j] for 0 <= i, j < n, n the lanes of a vector."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source = _Matrix(context, builder, x, arguments[0])
-        target = _Matrix(context, builder, y, arguments[3])
+        source = Matrix(context, builder, x, arguments[0])
+        target = Matrix(context, builder, y, arguments[3])
         r, s = arguments[1:3]
         n = source.lanes
-        rows = [source.load(source.place(builder.add(r, _integer(i)), s)) for i in range(n)]
+        rows = [source.load(source.place(builder.add(r, int64(i)), s)) for i in range(n)]
         for j, row in enumerate(_transposed(builder, rows)):
-            target.store(row, target.place(builder.add(s, _integer(j)), r))
+            target.store(row, target.place(builder.add(s, int64(j)), r))
         return context.get_dummy_value()
 
     return types.void(x, types.intp, types.intp, y), generate
@@ -141,14 +141,14 @@ def transpose_edge(
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source = _Matrix(context, builder, x, arguments[0])
+        source = Matrix(context, builder, x, arguments[0])
         r, s, rows, columns = arguments[1:5]
-        target = _Matrix(context, builder, y, arguments[5])
+        target = Matrix(context, builder, y, arguments[5])
         n = source.lanes
 
         def within(i: int, count: Any) -> Any:
-            exists = builder.icmp_signed("<", _integer(i), count)
-            return builder.select(exists, _integer(i), builder.sub(count, _integer(1)))
+            exists = builder.icmp_signed("<", int64(i), count)
+            return builder.select(exists, int64(i), builder.sub(count, int64(1)))
 
         mask = _lanes_below(builder, source.vector, columns)
         numbers = [
@@ -194,7 +194,7 @@ def copy_numbers(typing_context: Any, x: Any, i: Any, count: Any, y: Any, j: Any
         source = make_array(x)(context, builder, x_value).data
         target = make_array(y)(context, builder, y_value).data
         vector = _vector_of(context, x)
-        with cgutils.for_range_slice(builder, _integer(0), count, _integer(vector.count)) as (n, _):
+        with cgutils.for_range_slice(builder, int64(0), count, int64(vector.count)) as (n, _):
             mask = _lanes_below(builder, vector, builder.sub(count, n))
             numbers = _masked_load(builder, vector, builder.gep(source, [builder.add(i, n)]), mask)
             _masked_store(builder, numbers, builder.gep(target, [builder.add(j, n)]), mask)
@@ -205,7 +205,7 @@ def copy_numbers(typing_context: Any, x: Any, i: Any, count: Any, y: Any, j: Any
 
 def _lanes_below(builder: Any, vector: Any, count: Any) -> Any:
     """The mask of a vector's lanes with a number below `count`."""
-    lane = ir.Constant(ir.VectorType(_integer(0).type, vector.count), [*range(vector.count)])
+    lane = ir.Constant(ir.VectorType(int64(0).type, vector.count), [*range(vector.count)])
     return builder.icmp_signed("<", lane, _in_all_lanes(builder, count, vector.count))
 
 
@@ -279,10 +279,10 @@ def _add_weighted_rows(rows: int, vectors: int) -> Any:
                 make_array(kind)(context, builder, value).data
                 for kind, value in zip((x, p, q), arguments[:3], strict=True)
             )
-            weights = _Matrix(context, builder, w, arguments[3])
-            target = _Matrix(context, builder, y, arguments[4])
+            weights = Matrix(context, builder, w, arguments[3])
+            target = Matrix(context, builder, y, arguments[4])
             a, count, k = arguments[5:]
-            row_numbers = [builder.add(a, _integer(i)) for i in range(rows)]
+            row_numbers = [builder.add(a, int64(i)) for i in range(rows)]
             reads = [builder.load(builder.gep(places, [row])) for row in row_numbers]
             outputs = [target.place(row, k) for row in row_numbers]
             sums = [
@@ -297,9 +297,9 @@ def _add_weighted_rows(rows: int, vectors: int) -> Any:
                     number = builder.load(builder.gep(start, [read]))
                     factor = _in_all_lanes(builder, number, target.lanes)
                     for v in range(vectors):
-                        product = builder.fmul(weight[v], factor, flags=_CONTRACT)
+                        product = builder.fmul(weight[v], factor, flags=CONTRACT)
                         total = builder.load(row[v])
-                        builder.store(builder.fadd(total, product, flags=_CONTRACT), row[v])
+                        builder.store(builder.fadd(total, product, flags=CONTRACT), row[v])
             for output, row in zip(outputs, sums, strict=True):
                 for v in range(vectors):
                     target.store(builder.load(row[v]), output, v)
@@ -343,10 +343,10 @@ def _sums_of_taps(outputs: int, vectors: int) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             x_value, w_value, taps_value, count, n, k, y_value, row, step = arguments
-            source = _Matrix(context, builder, x, x_value)
-            weights = _Matrix(context, builder, w, w_value)
-            tap_list = _Matrix(context, builder, taps, taps_value)
-            target = _Matrix(context, builder, y, y_value)
+            source = Matrix(context, builder, x, x_value)
+            weights = Matrix(context, builder, w, w_value)
+            tap_list = Matrix(context, builder, taps, taps_value)
+            target = Matrix(context, builder, y, y_value)
             zeros = ir.Constant(source.vector, [0.0] * source.lanes)
             first_lane = ir.Constant(ir.VectorType(ir.IntType(32), source.lanes), None)
             sums = [
@@ -357,20 +357,20 @@ def _sums_of_taps(outputs: int, vectors: int) -> Any:
                 for v in range(vectors):
                     builder.store(zeros, sums[o][v])
             with cgutils.for_range(builder, count) as loop:
-                x_row = builder.load(tap_list.place(_integer(0), loop.index))
-                w_row = builder.load(tap_list.place(_integer(1), loop.index))
+                x_row = builder.load(tap_list.place(int64(0), loop.index))
+                w_row = builder.load(tap_list.place(int64(1), loop.index))
                 read = source.place(x_row, n)
                 numbers = [source.load(read, v) for v in range(vectors)]
                 for o in range(outputs):
-                    weight = builder.load(weights.place(w_row, builder.add(k, _integer(o))))
+                    weight = builder.load(weights.place(w_row, builder.add(k, int64(o))))
                     lane = builder.insert_element(zeros, weight, ir.Constant(ir.IntType(32), 0))
                     factor = builder.shuffle_vector(lane, lane, first_lane)
                     for v in range(vectors):
-                        product = builder.fmul(numbers[v], factor, flags=_CONTRACT)
+                        product = builder.fmul(numbers[v], factor, flags=CONTRACT)
                         total = builder.load(sums[o][v])
-                        builder.store(builder.fadd(total, product, flags=_CONTRACT), sums[o][v])
+                        builder.store(builder.fadd(total, product, flags=CONTRACT), sums[o][v])
             for o in range(outputs):
-                output = target.place(builder.add(row, builder.mul(step, _integer(o))), n)
+                output = target.place(builder.add(row, builder.mul(step, int64(o))), n)
                 for v in range(vectors):
                     target.store(builder.load(sums[o][v]), output, v)
             return context.get_dummy_value()
@@ -412,37 +412,37 @@ def add_products(
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x_value, dy_value, taps_value, t, first, step, end, k, dw_value = arguments
-        source = _Matrix(context, builder, x, x_value)
-        gradient = _Matrix(context, builder, dy, dy_value)
-        tap_list = _Matrix(context, builder, taps, taps_value)
-        target = _Matrix(context, builder, dw, dw_value)
+        source = Matrix(context, builder, x, x_value)
+        gradient = Matrix(context, builder, dy, dy_value)
+        tap_list = Matrix(context, builder, taps, taps_value)
+        target = Matrix(context, builder, dw, dw_value)
         lanes = source.lanes
-        places = [builder.add(t, _integer(i)) for i in range(TOGETHER)]
+        places = [builder.add(t, int64(i)) for i in range(TOGETHER)]
         reads = [
-            source.place(builder.load(tap_list.place(_integer(0), place)), _integer(0))
+            source.place(builder.load(tap_list.place(int64(0), place)), int64(0))
             for place in places
         ] + [
-            gradient.place(builder.add(first, builder.mul(step, _integer(o))), _integer(0))
+            gradient.place(builder.add(first, builder.mul(step, int64(o))), int64(0))
             for o in range(TOGETHER)
         ]
         zeros = ir.Constant(source.vector, [0.0] * lanes)
         sums = [cgutils.alloca_once(builder, source.vector) for _ in places * TOGETHER]
         for total in sums:
             builder.store(zeros, total)
-        with cgutils.for_range_slice(builder, _integer(0), end, _integer(lanes)) as (n, _):
+        with cgutils.for_range_slice(builder, int64(0), end, int64(lanes)) as (n, _):
             numbers = [source.load(builder.gep(read, [n])) for read in reads]
             pairs = [(p, q) for p in numbers[:TOGETHER] for q in numbers[TOGETHER:]]
             for total, (p, q) in zip(sums, pairs, strict=True):
-                product = builder.fmul(p, q, flags=_CONTRACT)
+                product = builder.fmul(p, q, flags=CONTRACT)
                 sum_so_far = builder.load(total)
-                builder.store(builder.fadd(sum_so_far, product, flags=_CONTRACT), total)
+                builder.store(builder.fadd(sum_so_far, product, flags=CONTRACT), total)
         totals = [builder.load(total) for total in sums]
         row = ir.VectorType(source.vector.element, TOGETHER)
         for i in range(0, len(totals), lanes):
             added = _added_lanes(builder, totals[i : i + lanes])
             for j in range(0, lanes, TOGETHER):
                 place = places[(i + j) // TOGETHER]
-                w_row = builder.load(tap_list.place(_integer(1), place))
+                w_row = builder.load(tap_list.place(int64(1), place))
                 pointer = builder.bitcast(target.place(w_row, k), row.as_pointer())
                 part = _lanes(builder, added, added, range(j, j + TOGETHER))
                 before = builder.load(pointer, align=4)
@@ -479,157 +479,3 @@ def _added_lanes(builder: Any, vectors: list[Any]) -> Any:
         ]
         half //= 2
     return vectors[0]
-
-
-TILE = OUTPUTS  # rows of a matrix product whose sums, two vectors each, stay in registers
-
-
-def _product_tile(adds: bool) -> Any:
-    """The intrinsic `product_tile`, or `add_product_tile` which adds to what is there."""
-
-    @intrinsic
-    def product_tile(typing_context: Any, a: Any, b: Any, i: Any, j: Any, out: Any) -> Any:
-        """out[i + r, j + l] = Σ_q a[i + r, q] b[q, j + l] for 0 <= r < TILE, 0 <= l < 2 · lanes.
-
-        a (M, Q): any strides;  b (Q, R), out (M, R): rows contiguous.
-        """
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            a_value, b_value, i, j, out_value = arguments
-            left = _Matrix(context, builder, a, a_value)
-            right = _Matrix(context, builder, b, b_value)
-            target = _Matrix(context, builder, out, out_value)
-            rows = [builder.add(i, _integer(r)) for r in range(TILE)]
-            starts = [left.place(row, _integer(0)) for row in rows]
-
-            def factors(q: Any) -> list[Any]:
-                step = builder.mul(q, left.strides[1])
-                return [cgutils.pointer_add(builder, start, step) for start in starts]
-
-            _multiply(
-                builder,
-                left.shape[1],
-                factors,
-                lambda q: right.place(q, j),
-                right,
-                [target.place(row, j) for row in rows],
-                adds,
-            )
-            return context.get_dummy_value()
-
-        return types.void(a, b, types.intp, types.intp, out), generate
-
-    return product_tile
-
-
-def _multiply(
-    builder: Any, count: Any, factors: Any, numbers: Any, matrix: _Matrix, sums: Any, adds: bool
-) -> None:
-    """Two vectors at each of the places `sums` = (or +=) Σ_{q < count} factor · two vectors.
-
-    factors(q): the places of a factor for each sum;  numbers(q): the place of the two vectors in a
-    matrix. They stay in registers: a step takes two loads of vectors and one of each factor for two
-    multiply-adds a factor.
-    """
-    zeros = ir.Constant(matrix.vector, [0.0] * matrix.lanes)
-    first_lane = ir.Constant(ir.VectorType(ir.IntType(32), matrix.lanes), None)
-    totals = [[cgutils.alloca_once(builder, matrix.vector) for _ in range(2)] for _ in sums]
-    for total in totals:
-        for v in range(2):
-            builder.store(zeros, total[v])
-    with cgutils.for_range(builder, count) as loop:
-        row = numbers(loop.index)
-        vectors = [matrix.load(row, v) for v in range(2)]
-        for place, total in zip(factors(loop.index), totals, strict=True):
-            lane = builder.insert_element(
-                zeros, builder.load(place), ir.Constant(ir.IntType(32), 0)
-            )
-            factor = builder.shuffle_vector(lane, lane, first_lane)
-            for v in range(2):
-                product = builder.fmul(vectors[v], factor, flags=_CONTRACT)
-                so_far = builder.load(total[v])
-                builder.store(builder.fadd(so_far, product, flags=_CONTRACT), total[v])
-    found = [[builder.load(total[v]) for v in range(2)] for total in totals]
-    if adds:  # all are read before one is written: a place given twice is added to once
-        before = [[matrix.load(place, v) for v in range(2)] for place in sums]
-        found = [
-            [builder.fadd(*pair) for pair in zip(*two, strict=True)]
-            for two in zip(before, found, strict=True)
-        ]
-    for place, vectors in zip(sums, found, strict=True):
-        for v in range(2):
-            matrix.store(vectors[v], place, v)
-
-
-product_tile, add_product_tile = _product_tile(False), _product_tile(True)
-
-
-@intrinsic
-def add_strip_to_rows(
-    typing_context: Any, x: Any, b: Any, rows: Any, i: Any, d: Any, j: Any, out: Any
-) -> Any:
-    """out[n, j + l] += Σ_{q < STRIP} x[n, d + q] b[d + q, j + l] for n in rows[i : i + TILE],
-    0 <= l < 2 · lanes. rows: int64. A row may be named twice, and is added to once."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x_value, b_value, rows_value, i, d, j, out_value = arguments
-        left = _Matrix(context, builder, x, x_value)
-        right = _Matrix(context, builder, b, b_value)
-        target = _Matrix(context, builder, out, out_value)
-        names = make_array(rows)(context, builder, rows_value).data
-        named = [
-            builder.sext(
-                builder.load(builder.gep(names, [builder.add(i, _integer(r))])), ir.IntType(64)
-            )
-            for r in range(TILE)
-        ]
-        starts = [left.place(n, d) for n in named]
-        _multiply(
-            builder,
-            _integer(STRIP),
-            lambda q: [builder.gep(start, [q]) for start in starts],
-            lambda q: right.place(builder.add(d, q), j),
-            right,
-            [target.place(n, j) for n in named],
-            True,
-        )
-        return context.get_dummy_value()
-
-    integer = types.intp
-    return types.void(x, b, rows, integer, integer, integer, out), generate
-
-
-@intrinsic
-def add_rows_to_strip(
-    typing_context: Any, x: Any, dy: Any, rows: Any, count: Any, d: Any, j: Any, out: Any
-) -> Any:
-    """out[d + r, j + l] += Σ_{n in rows[:count]} x[n, d + r] dy[n, j + l] for 0 <= r < TILE,
-    0 <= l < 2 · lanes."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x_value, dy_value, rows_value, count, d, j, out_value = arguments
-        left = _Matrix(context, builder, x, x_value)
-        right = _Matrix(context, builder, dy, dy_value)
-        target = _Matrix(context, builder, out, out_value)
-        names = make_array(rows)(context, builder, rows_value).data
-
-        def n(i: Any) -> Any:
-            return builder.load(builder.gep(names, [i]))
-
-        def factors(i: Any) -> list[Any]:
-            start = left.place(n(i), d)
-            return [builder.gep(start, [_integer(r)]) for r in range(TILE)]
-
-        _multiply(
-            builder,
-            count,
-            factors,
-            lambda i: right.place(n(i), j),
-            right,
-            [target.place(builder.add(d, _integer(r)), j) for r in range(TILE)],
-            True,
-        )
-        return context.get_dummy_value()
-
-    integer = types.intp
-    return types.void(x, dy, rows, integer, integer, integer, out), generate
