@@ -7,6 +7,12 @@ is read, and the row of weights it is multiplied with, one weight for each outpu
 window is copied, and one form serves every stride, dilation, padding and number of groups. Each
 thread takes a part of the samples. With enough output channels to fill a vector, forward and the
 weight gradient do better without turning the batch around (`conv2d_channels.py`).
+
+The gradient in x is taken in patches of F = FH×FW places where the stride divides the kernel, one
+place for each phase of the stride: the same outputs read all of a patch, each place by weights of
+its own. So it is the gradient of a convolution without stride to C·F channels (pixel shuffle, Shi
+et al. 2016, arXiv:1609.05158), and a number of dy is used F times where it is read. For the image
+of M3's decoder, C = 1 and F = 9, that took 0.21 ms in place of 0.33.
 """
 
 import numpy as np
@@ -16,9 +22,11 @@ from minae.backends.cpu_numba.jit import elementwise, reduction, threaded
 from minae.backends.cpu_numba.sample_last import (
     like_sample_last,
     portions,
+    runs_of_samples,
     sample_first,
     sample_last,
     share_of_runs,
+    transpose,
 )
 from minae.backends.cpu_numba.vectors import (
     MANY,
@@ -52,10 +60,11 @@ def conv2d_forward(
     np.copyto(w_taps, w.reshape(groups, -1, C, KH, KW).transpose(0, 3, 4, 2, 1))
     parts, B = portions(x, out)
     taps = scratch("conv2d.taps", (parts, 2, KH * KW * C), np.int64)
+    rows = scratch("conv2d.sums", (parts, K // groups), np.int64)
     x_last = like_sample_last("conv2d.x_last", x, parts, B)
     y_last = like_sample_last("conv2d.y_last", out, parts, B)
     x = contiguous("conv2d.x", x)
-    _forward(parts, x, w_taps, stride, padding, dilation, taps, B, x_last, y_last, out)
+    _forward(parts, x, w_taps, stride, padding, dilation, taps, rows, B, x_last, y_last, out)
 
 
 def conv2d_input_gradient(
@@ -70,14 +79,28 @@ def conv2d_input_gradient(
 ) -> None:
     """out = gradient in x. Plain form: `cpu_numpy.conv2d.conv2d_input_gradient`."""
     K, C, KH, KW = w.shape
-    w_taps = scratch("conv2d.w", (groups, KH, KW, K // groups, C), w.dtype)
-    np.copyto(w_taps, w.reshape(groups, -1, C, KH, KW).transpose(0, 3, 4, 1, 2))
+    FH, FW = _patch((KH, KW), stride, dilation)
+    shape = (groups, KH // FH, KW // FW, K // groups, FH, FW, C)
+    w_taps = scratch("conv2d.w", shape, w.dtype)
+    w = w.reshape(groups, -1, C, KH // FH, FH, KW // FW, FW)  # (G, K/G, C/G, KH/FH, FH, KW/FW, FW)
+    np.copyto(w_taps, w.transpose(0, 3, 5, 1, 4, 6, 2))
+    w_taps = w_taps.reshape(*shape[:4], FH * FW * C)  # (G, KH/FH, KW/FW, K/G, F·C/G)
     parts, B = portions(out, dy)
     taps = scratch("conv2d.taps", (parts, 2, KH * KW * K // groups), np.int64)
+    rows = scratch("conv2d.sums", (parts, FH * FW * C), np.int64)
     dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
-    dx_last = like_sample_last("conv2d.x_last", out, parts, B)
+    dx_last = runs_of_samples("conv2d.x_last", out[0].size + 1, parts, B, out.dtype)
     dy = contiguous("conv2d.dy", dy)
-    _input_gradient(parts, dy, w_taps, stride, padding, dilation, taps, B, dy_last, dx_last, out)
+    _input_gradient(
+        *(parts, dy, w_taps, stride, padding, dilation, (FH, FW)),
+        *(taps, rows, B, dy_last, dx_last, out),
+    )
+
+
+def _patch(kernel: Pair, stride: Pair, dilation: Pair) -> Pair:
+    """(FH, FW): the stride if it divides the kernel, else one place."""
+    divides = kernel[0] % stride[0] == 0 and kernel[1] % stride[1] == 0
+    return stride if divides and dilation == (1, 1) else (1, 1)
 
 
 def conv2d_weight_gradient(
@@ -117,7 +140,8 @@ def conv2d_weight_gradient(
 
 
 # Below: x (N, C, H, W), y (N, K, OH, OW), and of each part x_last (C, H, W, B + gap), y_last
-# (K, OH, OW, B + gap) and its list of taps; G groups, c and k channels of one.
+# (K, OH, OW, B + gap), its list of taps, and the rows that their sums go to; G groups, c and
+# k channels of one.
 
 
 @threaded
@@ -130,6 +154,7 @@ def _forward(
     padding: Pair,
     dilation: Pair,
     taps: Array,
+    rows: Array,
     B: int,
     x_last: Array,
     y_last: Array,
@@ -139,7 +164,9 @@ def _forward(
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
         b = sample_last(x[chunk], x_last[part])
-        _windows_sums(x_last[part], w, stride, padding, dilation, taps[part], b, y_last[part])
+        _windows_sums(
+            *(x_last[part], w, stride, padding, dilation, taps[part], rows[part], b, y_last[part])
+        )
         sample_first(y_last[part], y[chunk])
 
 
@@ -152,18 +179,24 @@ def _input_gradient(
     stride: Pair,
     padding: Pair,
     dilation: Pair,
+    patch: Pair,
     taps: Array,
+    rows: Array,
     B: int,
     dy_last: Array,
     dx_last: Array,
     dx: Array,
 ) -> None:
+    _, C, H, W = dx.shape
     first, end = share_of_runs(part, parts, len(dy))
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
         b = sample_last(dy[chunk], dy_last[part])
-        _readers_sums(dy_last[part], w, stride, padding, dilation, taps[part], b, dx_last[part])
-        sample_first(dx_last[part], dx[chunk])
+        _readers_sums(
+            *(dy_last[part], w, stride, padding, dilation, patch, taps[part], rows[part], b),
+            *((H, W), dx_last[part]),
+        )
+        transpose(dx_last[part], dx[chunk].reshape(min(B, end - n), C * H * W))
 
 
 @threaded
@@ -196,7 +229,15 @@ def _weight_gradient(
 
 @elementwise
 def _windows_sums(
-    x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, taps: Array, B: int, y: Array
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    taps: Array,
+    rows: Array,
+    B: int,
+    y: Array,
 ) -> None:
     """y[k, i, j] = Σ over a, b, c of w[g, a, b, c, k] x[c, i·SH + a·DH - PH, j·SW + b·DW - PW]."""
     C, H, W, row = x.shape
@@ -208,27 +249,51 @@ def _windows_sums(
         for i in range(OH):
             for j in range(OW):
                 count = _window(x, g, c, i, j, (KH, KW), stride, padding, dilation, taps)
-                first = (g * k * OH + i) * OW + j
-                _weighted_sums(x_rows, w_rows[g], taps, count, first, OH * OW, B, y_rows)
+                for channel in range(k):
+                    rows[channel] = ((g * k + channel) * OH + i) * OW + j
+                _weighted_sums(x_rows, w_rows[g], taps, count, rows, B, y_rows)
 
 
 @elementwise
 def _readers_sums(
-    dy: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, taps: Array, B: int, dx: Array
+    dy: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    patch: Pair,
+    taps: Array,
+    rows: Array,
+    B: int,
+    size: Pair,
+    dx: Array,
 ) -> None:
     """dx[c, p, q] = Σ over a, b, k of w[g, a, b, k, c] dy[k, i, j], for those a, b that have whole
-    i, j with i·SH + a·DH - PH = p and j·SW + b·DW - PW = q."""
+    i, j with i·SH + a·DH - PH = p and j·SW + b·DW - PW = q.
+
+    (u, v) counts the patches of the padded image: p + PH = u·FH + e, q + PW = v·FW + f. Within a
+    patch the stride is 1 and (e, f, c) the channel, or the patch is one place. dx: (C·H·W + 1,
+    B + gap), the last row for what a patch has in the padding.
+    """
     K, OH, OW, row = dy.shape
-    C, H, W, row = dx.shape
-    G, KH, KW, k, c = w.shape
-    dy_rows, dx_rows = dy.reshape(K * OH * OW, row), dx.reshape(C * H * W, row)
-    w_rows = w.reshape(G, KH * KW * k, c)
+    H, W = size
+    G, KH, KW, k, channels = w.shape
+    (PH, PW), (FH, FW) = padding, patch
+    c = channels // (FH * FW)
+    left = (stride[0] // FH, stride[1] // FW)
+    dy_rows, w_rows = dy.reshape(K * OH * OW, row), w.reshape(G, KH * KW * k, channels)
     for g in range(G):
-        for p in range(H):
-            for q in range(W):
-                count = _readers(dy, g, k, p, q, (KH, KW), stride, padding, dilation, taps)
-                first = (g * c * H + p) * W + q
-                _weighted_sums(dy_rows, w_rows[g], taps, count, first, H * W, B, dx_rows)
+        for u in range(PH // FH, (H + PH - 1) // FH + 1):
+            for v in range(PW // FW, (W + PW - 1) // FW + 1):
+                count = _readers(dy, g, k, u, v, (KH, KW), left, dilation, taps)
+                place = 0
+                for p in range(u * FH - PH, (u + 1) * FH - PH):
+                    for q in range(v * FW - PW, (v + 1) * FW - PW):
+                        inside = 0 <= p < H and 0 <= q < W
+                        for channel in range(g * c, (g + 1) * c):
+                            rows[place] = (channel * H + p) * W + q if inside else len(dx) - 1
+                            place += 1
+                _weighted_sums(dy_rows, w_rows[g], taps, count, rows, B, dx)
 
 
 @elementwise
@@ -298,18 +363,18 @@ def _readers(
     q: int,
     kernel: Pair,
     stride: Pair,
-    padding: Pair,
     dilation: Pair,
     taps: Array,
 ) -> int:
-    """Taps of input (p, q) of group g: what reads it. Rows of dy in taps[0], of w in taps[1]."""
+    """Taps of place (p, q) of the padded input, of group g: what reads it. Rows of dy in taps[0],
+    of w in taps[1]."""
     _, OH, OW, _ = dy.shape
     KH, KW = kernel
     count = 0
-    i, i_rest = divmod(p + padding[0], stride[0])
-    for a in range(KH):  # p + PH - a·DH = i·SH + i_rest, without a division for each a
+    i, i_rest = divmod(p, stride[0])
+    for a in range(KH):  # p - a·DH = i·SH + i_rest, without a division for each a
         if i_rest == 0 and 0 <= i < OH:
-            j, j_rest = divmod(q + padding[1], stride[1])
+            j, j_rest = divmod(q, stride[1])
             for b in range(KW):
                 if j_rest == 0 and 0 <= j < OW:
                     for channel in range(k):
@@ -327,21 +392,21 @@ def _readers(
 
 @elementwise
 def _weighted_sums(
-    x: Array, w: Array, taps: Array, count: int, first: int, step: int, B: int, y: Array
+    x: Array, w: Array, taps: Array, count: int, rows: Array, B: int, y: Array
 ) -> None:
-    """y[first + k·step] = Σₜ w[taps[1, t], k] x[taps[0, t]], rows of B numbers, for every k."""
+    """y[rows[k]] = Σₜ w[taps[1, t], k] x[taps[0, t]], rows of B numbers, for every k."""
     K = w.shape[1]
     whole = K - K % OUTPUTS
     vector = VECTOR_BYTES // x.itemsize
     for n in range(0, B, 2 * vector):
         for k in range(0, whole, OUTPUTS):
-            sums_of_taps(x, w, taps, count, n, k, y, first + k * step, step)
+            sums_of_taps(x, w, taps, count, n, k, rows, y)
     long = B - B % (MANY * vector)
     for k in range(whole, K):
         for n in range(0, long, MANY * vector):
-            long_sum_of_taps(x, w, taps, count, n, k, y, first + k * step, step)
+            long_sum_of_taps(x, w, taps, count, n, k, rows, y)
         for n in range(long, B, 2 * vector):
-            sum_of_taps(x, w, taps, count, n, k, y, first + k * step, step)
+            sum_of_taps(x, w, taps, count, n, k, rows, y)
 
 
 @reduction

@@ -20,8 +20,9 @@ from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import (
     FEW_ROWS,
-    MANY_ROWS,
+    NARROW_ROWS,
     VECTOR_BYTES,
+    WIDE_ROWS,
     add_few_narrow_rows,
     add_few_wide_rows,
     add_many_narrow_rows,
@@ -216,18 +217,16 @@ def _add_products(x: Array, p: Array, q: Array, w: Array, rows: int, terms: int,
     for k in range(0, row, 2 * lanes):
         a = 0
         while a < rows:
-            if rows - a > FEW_ROWS:
-                if k < wide:
-                    add_many_wide_rows(x, p, q, w, y, a, terms, k)
-                else:
-                    add_many_narrow_rows(x, p, q, w, y, a, terms, k)
-                a += MANY_ROWS
+            few = rows - a <= FEW_ROWS
+            if k < wide and few:
+                add_few_wide_rows(x, p, q, w, y, a, terms, k)
+            elif k < wide:
+                add_many_wide_rows(x, p, q, w, y, a, terms, k)
+            elif few:
+                add_few_narrow_rows(x, p, q, w, y, a, terms, k)
             else:
-                if k < wide:
-                    add_few_wide_rows(x, p, q, w, y, a, terms, k)
-                else:
-                    add_few_narrow_rows(x, p, q, w, y, a, terms, k)
-                a += FEW_ROWS
+                add_many_narrow_rows(x, p, q, w, y, a, terms, k)
+            a += FEW_ROWS if few else WIDE_ROWS if k < wide else NARROW_ROWS
 
 
 @elementwise

@@ -10,6 +10,8 @@ number of vectors: with 512 or 1024 bytes from row to row, the rows of a window 
 the same lines of cache.
 """
 
+import numpy.typing as npt
+
 from minae.backends.cpu_numba.jit import elementwise
 from minae.backends.cpu_numba.threads import parts
 from minae.backends.cpu_numba.vectors import (
@@ -36,7 +38,13 @@ def portions(x: Array, y: Array) -> tuple[int, int]:
 
 def like_sample_last(slot: str, x: Array, parts: int, B: int) -> Array:
     """Scratch (parts, C, H, W, B + gap) for chunks of x (N, C, H, W)."""
-    return scratch(slot, (parts, *x.shape[1:], (B // LANES | 1) * LANES), x.dtype)
+    runs = runs_of_samples(slot, x[0].size, parts, B, x.dtype)
+    return runs.reshape(parts, *x.shape[1:], runs.shape[2])
+
+
+def runs_of_samples(slot: str, places: int, parts: int, B: int, dtype: npt.DTypeLike) -> Array:
+    """Scratch (parts, places, B + gap)."""
+    return scratch(slot, (parts, places, (B // LANES | 1) * LANES), dtype)
 
 
 @elementwise
