@@ -15,6 +15,7 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
+from minae.backends.cpu_numba.ahead import compiled_ahead
 from minae.backends.cpu_numba.fusion import Call, fused
 from minae.backends.spec import OPERATIONS
 
@@ -28,8 +29,10 @@ def record(run: Callable[[], None]) -> Callable[[], None]:
     """Do run() once, and return what does it again; see spec."""
     with _noting, _noted() as calls:
         run()
-    replay = partial(_do, fused(calls))
-    replay()
+    calls = fused(calls)
+    replay = partial(_do, calls)
+    with compiled_ahead(calls):
+        replay()
     return replay
 
 
