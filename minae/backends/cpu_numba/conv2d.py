@@ -2,11 +2,12 @@
 
 Plain form: `cpu_numpy/conv2d.py`, which copies every window into a column (im2col) for BLAS. Here
 the sample is the last axis (`sample_last.py`): each place of an image is a run of B numbers, and an
-output run is a sum of input runs times weights. The terms of a sum are listed as taps: the run that
-is read, and the row of weights it is multiplied with, one weight for each output channel. So no
-window is copied, and one form serves every stride, dilation, padding and number of groups. Each
-thread takes a part of the samples. With enough output channels to fill a vector, forward and the
-weight gradient do better without turning the batch around (`conv2d_channels.py`).
+output run is a sum of input runs times weights. The terms of a sum are listed as taps: the place
+of the image that is read, and the place of the kernel whose weights it is multiplied with, for each
+channel and one of each output channel. So no window is copied, and one form serves every stride,
+dilation, padding and number of groups. Each thread takes a part of the samples. With enough output
+channels to fill a vector, forward and the weight gradient do better without turning the batch
+around (`conv2d_channels.py`).
 
 The gradient in x is taken in patches of F = FH×FW places where the stride divides the kernel, one
 place for each phase of the stride: the same outputs read all of a patch, each place by weights of
@@ -22,11 +23,11 @@ from minae.backends.cpu_numba.jit import elementwise, reduction, threaded
 from minae.backends.cpu_numba.sample_last import (
     like_sample_last,
     portions,
+    rows_first,
     runs_of_samples,
     sample_first,
     sample_last,
     share_of_runs,
-    transpose,
 )
 from minae.backends.cpu_numba.vectors import (
     MANY,
@@ -59,7 +60,7 @@ def conv2d_forward(
     w_taps = scratch("conv2d.w", (groups, KH, KW, C, K // groups), w.dtype)
     np.copyto(w_taps, w.reshape(groups, -1, C, KH, KW).transpose(0, 3, 4, 2, 1))
     parts, B = portions(x, out)
-    taps = scratch("conv2d.taps", (parts, 2, KH * KW * C), np.int64)
+    taps = scratch("conv2d.taps", (parts, 2, KH * KW), np.int64)
     rows = scratch("conv2d.sums", (parts, K // groups), np.int64)
     x_last = like_sample_last("conv2d.x_last", x, parts, B)
     y_last = like_sample_last("conv2d.y_last", out, parts, B)
@@ -86,7 +87,7 @@ def conv2d_input_gradient(
     np.copyto(w_taps, w.transpose(0, 3, 5, 1, 4, 6, 2))
     w_taps = w_taps.reshape(*shape[:4], FH * FW * C)  # (G, KH/FH, KW/FW, K/G, F·C/G)
     parts, B = portions(out, dy)
-    taps = scratch("conv2d.taps", (parts, 2, KH * KW * K // groups), np.int64)
+    taps = scratch("conv2d.taps", (parts, 2, KH * KW), np.int64)
     rows = scratch("conv2d.sums", (parts, FH * FW * C), np.int64)
     dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
     dx_last = runs_of_samples("conv2d.x_last", out[0].size + 1, parts, B, out.dtype)
@@ -116,8 +117,9 @@ def conv2d_weight_gradient(
     """out = gradient in w. Plain form: `cpu_numpy.conv2d.conv2d_weight_gradient`.
 
     Runs are multiplied four taps by four output channels at a time, so that each number read is
-    used four times. The list of taps is filled up to whole fours; the filling's products go to one
-    more row of dw, which is dropped. Each part has a dw of its own; they are added in their order.
+    used four times. The list of taps and channels is filled up to whole fours; the filling's
+    products go to one more row of dw, which is dropped. Each part has a dw of its own; they are
+    added in their order.
     """
     K, C, KH, KW = out.shape
     if conv2d_channels.fill(K // groups, x):
@@ -126,12 +128,14 @@ def conv2d_weight_gradient(
     Q = KH * KW * C
     parts, B = portions(x, dy)
     dw_taps = scratch("conv2d.w", (parts, groups, Q + 1, K // groups), out.dtype)
-    taps = scratch("conv2d.taps", (parts, 2, Q + 3), np.int64)
+    taps = scratch("conv2d.taps", (parts, 2, KH * KW), np.int64)
+    pairs = scratch("conv2d.pairs", (parts, 2, Q + 3), np.int64)
     x_last = like_sample_last("conv2d.x_last", x, parts, B)
     dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
     x, dy = contiguous("conv2d.x", x), contiguous("conv2d.dy", dy)
     _weight_gradient(
-        parts, x, dy, (KH, KW), stride, padding, dilation, taps, B, x_last, dy_last, dw_taps
+        *(parts, x, dy, (KH, KW), stride, padding, dilation, taps, pairs),
+        *(B, x_last, dy_last, dw_taps),
     )
     for dw in dw_taps[1:]:
         np.add(dw_taps[0], dw, out=dw_taps[0])
@@ -140,8 +144,8 @@ def conv2d_weight_gradient(
 
 
 # Below: x (N, C, H, W), y (N, K, OH, OW), and of each part x_last (C, H, W, B + gap), y_last
-# (K, OH, OW, B + gap), its list of taps, and the rows that their sums go to; G groups, c and
-# k channels of one.
+# (K, OH, OW, B + gap), its list of taps, and the rows that their sums go to; G groups, c and k
+# channels of one.
 
 
 @threaded
@@ -187,16 +191,15 @@ def _input_gradient(
     dx_last: Array,
     dx: Array,
 ) -> None:
-    _, C, H, W = dx.shape
     first, end = share_of_runs(part, parts, len(dy))
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
         b = sample_last(dy[chunk], dy_last[part])
         _readers_sums(
             *(dy_last[part], w, stride, padding, dilation, patch, taps[part], rows[part], b),
-            *((H, W), dx_last[part]),
+            *(dx.shape[2:], dx_last[part]),
         )
-        transpose(dx_last[part], dx[chunk].reshape(min(B, end - n), C * H * W))
+        rows_first(dx_last[part], dx[chunk])
 
 
 @threaded
@@ -210,6 +213,7 @@ def _weight_gradient(
     padding: Pair,
     dilation: Pair,
     taps: Array,
+    pairs: Array,
     B: int,
     x_last: Array,
     dy_last: Array,
@@ -223,7 +227,7 @@ def _weight_gradient(
         sample_last(dy[chunk], dy_last[part])
         _add_windows_products(
             *(x_last[part], dy_last[part], kernel, stride, padding, dilation),
-            *(taps[part], b, dw[part]),
+            *(taps[part], pairs[part], b, dw[part]),
         )
 
 
@@ -248,10 +252,11 @@ def _windows_sums(
     for g in range(G):
         for i in range(OH):
             for j in range(OW):
-                count = _window(x, g, c, i, j, (KH, KW), stride, padding, dilation, taps)
+                count = _window((H, W), i, j, (KH, KW), stride, padding, dilation, taps)
                 for channel in range(k):
                     rows[channel] = ((g * k + channel) * OH + i) * OW + j
-                _weighted_sums(x_rows, w_rows[g], taps, count, rows, B, y_rows)
+                of_group = x_rows[g * c * H * W :]
+                _weighted_sums(of_group, w_rows[g], taps, count, c, H * W, rows, B, y_rows)
 
 
 @elementwise
@@ -285,7 +290,7 @@ def _readers_sums(
     for g in range(G):
         for u in range(PH // FH, (H + PH - 1) // FH + 1):
             for v in range(PW // FW, (W + PW - 1) // FW + 1):
-                count = _readers(dy, g, k, u, v, (KH, KW), left, dilation, taps)
+                count = _readers((OH, OW), u, v, (KH, KW), left, dilation, taps)
                 place = 0
                 for p in range(u * FH - PH, (u + 1) * FH - PH):
                     for q in range(v * FW - PW, (v + 1) * FW - PW):
@@ -293,7 +298,8 @@ def _readers_sums(
                         for channel in range(g * c, (g + 1) * c):
                             rows[place] = (channel * H + p) * W + q if inside else len(dx) - 1
                             place += 1
-                _weighted_sums(dy_rows, w_rows[g], taps, count, rows, B, dx)
+                of_group = dy_rows[g * k * OH * OW :]
+                _weighted_sums(of_group, w_rows[g], taps, count, k, OH * OW, rows, B, dx)
 
 
 @elementwise
@@ -305,6 +311,7 @@ def _add_windows_products(
     padding: Pair,
     dilation: Pair,
     taps: Array,
+    pairs: Array,
     B: int,
     dw: Array,
 ) -> None:
@@ -312,24 +319,24 @@ def _add_windows_products(
     C, H, W, row = x.shape
     K, OH, OW, row = dy.shape
     G, Q, k = dw.shape[0], dw.shape[1] - 1, dw.shape[2]
+    c = C // G
     x_rows, dy_rows = x.reshape(C * H * W, row), dy.reshape(K * OH * OW, row)
     for g in range(G):
         for i in range(OH):
             for j in range(OW):
-                count = _window(x, g, C // G, i, j, kernel, stride, padding, dilation, taps)
+                count = _window((H, W), i, j, kernel, stride, padding, dilation, taps)
+                count = _with_channels(taps, count, g * c, c, H * W, pairs)
                 while count % 4 != 0:
-                    taps[0, count] = taps[0, count - 1]
-                    taps[1, count] = Q
+                    pairs[0, count] = pairs[0, count - 1]
+                    pairs[1, count] = Q
                     count += 1
                 first = (g * k * OH + i) * OW + j
-                _add_products(x_rows, dy_rows, taps, count, first, OH * OW, B, dw[g])
+                _add_products(x_rows, dy_rows, pairs, count, first, OH * OW, B, dw[g])
 
 
 @elementwise
 def _window(
-    x: Array,
-    g: int,
-    c: int,
+    size: Pair,
     i: int,
     j: int,
     kernel: Pair,
@@ -338,8 +345,9 @@ def _window(
     dilation: Pair,
     taps: Array,
 ) -> int:
-    """Taps of output (i, j) of group g: what it reads. Rows of x in taps[0], of w in taps[1]."""
-    _, H, W, _ = x.shape
+    """Taps of output (i, j), what it reads: places of an image in taps[0], of the kernel in
+    taps[1]."""
+    H, W = size
     KH, KW = kernel
     count = 0
     for a in range(KH):
@@ -347,18 +355,15 @@ def _window(
         for b in range(KW):
             q = j * stride[1] + b * dilation[1] - padding[1]
             if 0 <= p < H and 0 <= q < W:
-                for channel in range(c):
-                    taps[0, count] = ((g * c + channel) * H + p) * W + q
-                    taps[1, count] = (a * KW + b) * c + channel
-                    count += 1
+                taps[0, count] = p * W + q
+                taps[1, count] = a * KW + b
+                count += 1
     return count
 
 
 @elementwise
 def _readers(
-    dy: Array,
-    g: int,
-    k: int,
+    size: Pair,
     p: int,
     q: int,
     kernel: Pair,
@@ -366,9 +371,9 @@ def _readers(
     dilation: Pair,
     taps: Array,
 ) -> int:
-    """Taps of place (p, q) of the padded input, of group g: what reads it. Rows of dy in taps[0],
-    of w in taps[1]."""
-    _, OH, OW, _ = dy.shape
+    """Taps of place (p, q) of the padded input, what reads it: places of an output image in
+    taps[0], of the kernel in taps[1]."""
+    OH, OW = size
     KH, KW = kernel
     count = 0
     i, i_rest = divmod(p, stride[0])
@@ -377,10 +382,9 @@ def _readers(
             j, j_rest = divmod(q, stride[1])
             for b in range(KW):
                 if j_rest == 0 and 0 <= j < OW:
-                    for channel in range(k):
-                        taps[0, count] = ((g * k + channel) * OH + i) * OW + j
-                        taps[1, count] = (a * KW + b) * k + channel
-                        count += 1
+                    taps[0, count] = i * OW + j
+                    taps[1, count] = a * KW + b
+                    count += 1
                 j_rest -= dilation[1]
                 while j_rest < 0:
                     j, j_rest = j - 1, j_rest + stride[1]
@@ -391,22 +395,33 @@ def _readers(
 
 
 @elementwise
+def _with_channels(taps: Array, count: int, first: int, channels: int, L: int, pairs: Array) -> int:
+    """Rows of x (C·L, ...) and of dw ((a, b, c), ...) for each tap and channel."""
+    for t in range(count):
+        for c in range(channels):
+            pairs[0, t * channels + c] = (first + c) * L + taps[0, t]
+            pairs[1, t * channels + c] = taps[1, t] * channels + c
+    return count * channels
+
+
+@elementwise
 def _weighted_sums(
-    x: Array, w: Array, taps: Array, count: int, rows: Array, B: int, y: Array
+    x: Array, w: Array, taps: Array, count: int, C: int, L: int, rows: Array, B: int, y: Array
 ) -> None:
-    """y[rows[k]] = Σₜ w[taps[1, t], k] x[taps[0, t]], rows of B numbers, for every k."""
+    """y[rows[k]] = Σ over t < count, c < C of w[taps[1, t]·C + c, k] x[c·L + taps[0, t]], rows of
+    B numbers, for every k."""
     K = w.shape[1]
     whole = K - K % OUTPUTS
     vector = VECTOR_BYTES // x.itemsize
     for n in range(0, B, 2 * vector):
         for k in range(0, whole, OUTPUTS):
-            sums_of_taps(x, w, taps, count, n, k, rows, y)
+            sums_of_taps(x, w, taps, count, C, L, n, k, rows, y)
     long = B - B % (MANY * vector)
     for k in range(whole, K):
         for n in range(0, long, MANY * vector):
-            long_sum_of_taps(x, w, taps, count, n, k, rows, y)
+            long_sum_of_taps(x, w, taps, count, C, L, n, k, rows, y)
         for n in range(long, B, 2 * vector):
-            sum_of_taps(x, w, taps, count, n, k, rows, y)
+            sum_of_taps(x, w, taps, count, C, L, n, k, rows, y)
 
 
 @reduction

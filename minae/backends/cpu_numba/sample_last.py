@@ -18,6 +18,7 @@ from minae.backends.cpu_numba.vectors import (
     LANES,
     RUN,
     VECTOR_BYTES,
+    prefetch,
     transpose_edge,
     transpose_tile,
 )
@@ -56,18 +57,42 @@ def share_of_runs(part: int, parts: int, N: int) -> tuple[int, int]:
 
 @elementwise
 def sample_last(x: Array, last: Array) -> int:
-    """last (C, H, W, B + gap) = x (n, C, H, W), n <= B. Returns n rounded up to whole runs."""
+    """last (C, H, W, B + gap) = x (n, C, H, W), n <= B. Returns n rounded up to whole runs.
+
+    While some samples are turned the next are fetched into the cache: their rows are too many, and
+    too far apart, for the processor to see what will be read. Half of the time was spent waiting.
+    """
     N, C, H, W = x.shape
-    transpose(x.reshape(N, C * H * W), last.reshape(C * H * W, last.shape[3]))
+    D = C * H * W
+    x_rows, places = x.reshape(N, D), last.reshape(D, last.shape[3])
+    n = VECTOR_BYTES // x.itemsize
+    for s in range(0, N, n):
+        for r in range(0, D, n):
+            _prefetch_tile(x_rows, s + n, r, n)
+            _turn_tile(x_rows, s, r, N - s, D - r, places)
     runs: int = (N + RUN - 1) // RUN
+    _clear_columns(places, N, runs * RUN)
     return runs * RUN
 
 
 @elementwise
 def sample_first(last: Array, out: Array) -> None:
     """out (n, C, H, W) = last (C, H, W, B + gap)."""
+    C, H, W, row = last.shape
+    rows_first(last.reshape(C * H * W, row), out)
+
+
+@elementwise
+def rows_first(places: Array, out: Array) -> None:
+    """out (n, C, H, W) = places (C·H·W or more, B + gap). What will be written is fetched, too."""
     N, C, H, W = out.shape
-    transpose(last.reshape(C * H * W, last.shape[3]), out.reshape(N, C * H * W))
+    D = C * H * W
+    rows = out.reshape(N, D)
+    n = VECTOR_BYTES // out.itemsize
+    for r in range(0, N, n):
+        for s in range(0, D, n):
+            _prefetch_tile(rows, r + n, s, n)
+            _turn_tile(places, s, r, D - s, N - r, rows)
 
 
 @elementwise
@@ -78,10 +103,29 @@ def transpose(x: Array, y: Array) -> None:
     n = VECTOR_BYTES // x.itemsize
     for r in range(0, R, n):
         for s in range(0, S, n):
-            if r + n <= R and s + n <= S:
-                transpose_tile(x, s, r, y)
-            else:
-                transpose_edge(x, s, r, S - s, R - r, y)
-    for r in range(R):
-        for s in range(S, columns):
-            y[r, s] = 0
+            _turn_tile(x, s, r, S - s, R - r, y)
+    _clear_columns(y, S, columns)
+
+
+@elementwise
+def _turn_tile(x: Array, s: int, r: int, rows: int, columns: int, y: Array) -> None:
+    """y[r + j, s + i] = x[s + i, r + j] for i < rows, j < columns, and as many as a vector has."""
+    n = VECTOR_BYTES // x.itemsize
+    if rows >= n and columns >= n:
+        transpose_tile(x, s, r, y)
+    else:
+        transpose_edge(x, s, r, rows, columns, y)
+
+
+@elementwise
+def _prefetch_tile(x: Array, row: int, column: int, n: int) -> None:
+    """Asks for n numbers of each of n rows, as far as there are such."""
+    for i in range(row, min(row + n, len(x))):
+        prefetch(x[i], column, min(column + n, x.shape[1]))
+
+
+@elementwise
+def _clear_columns(x: Array, first: int, end: int) -> None:
+    for r in range(len(x)):
+        for s in range(first, end):
+            x[r, s] = 0

@@ -329,20 +329,23 @@ def _sums_of_taps(outputs: int, vectors: int) -> Any:
         w: Any,
         taps: Any,
         count: Any,
+        C: Any,
+        L: Any,
         n: Any,
         k: Any,
         rows: Any,
         y: Any,
     ) -> Any:
-        """y[rows[k + o], n + i] = Σ_{t < count} w[taps[1, t], k + o] x[taps[0, t], n + i]
+        """y[rows[k + o], n + i] = Σ over t < count, c < C of
+        w[taps[1, t]·C + c, k + o] x[c·L + taps[0, t], n + i]
         for 0 <= o < outputs, 0 <= i < vectors · lanes.
 
-        The sums stay in registers: a tap costs `vectors` loads of x and `outputs` of w for
+        The sums stay in registers: a term costs `vectors` loads of x and `outputs` of w for
         outputs · vectors multiply-adds.
         """
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            x_value, w_value, taps_value, count, n, k, rows_value, y_value = arguments
+            x_value, w_value, taps_value, count, C, L, n, k, rows_value, y_value = arguments
             source = Matrix(context, builder, x, x_value)
             weights = Matrix(context, builder, w, w_value)
             tap_list = Matrix(context, builder, taps, taps_value)
@@ -357,9 +360,14 @@ def _sums_of_taps(outputs: int, vectors: int) -> Any:
             for o in range(outputs):
                 for v in range(vectors):
                     builder.store(zeros, sums[o][v])
-            with cgutils.for_range(builder, count) as loop:
-                x_row = builder.load(tap_list.place(int64(0), loop.index))
-                w_row = builder.load(tap_list.place(int64(1), loop.index))
+            with (
+                cgutils.for_range(builder, count) as tap,
+                cgutils.for_range(builder, C) as channel,
+            ):
+                x_place = builder.load(tap_list.place(int64(0), tap.index))
+                w_place = builder.load(tap_list.place(int64(1), tap.index))
+                x_row = builder.add(builder.mul(channel.index, L), x_place)
+                w_row = builder.add(builder.mul(w_place, C), channel.index)
                 read = source.place(x_row, n)
                 numbers = [source.load(read, v) for v in range(vectors)]
                 for o in range(outputs):
@@ -377,8 +385,8 @@ def _sums_of_taps(outputs: int, vectors: int) -> Any:
                     target.store(builder.load(sums[o][v]), output, v)
             return context.get_dummy_value()
 
-        integer = types.intp
-        return types.void(x, w, taps, integer, integer, integer, rows, y), generate
+        integers = [types.intp] * 5
+        return types.void(x, w, taps, *integers, rows, y), generate
 
     return sums_of_taps
 
