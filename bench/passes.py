@@ -25,10 +25,19 @@ class Passes:
         self.signatures: defaultdict[str, set[Any]] = defaultdict(set)
 
     def add(self, name: str, arguments: tuple[Any, ...]) -> None:
-        nbytes = sum(a.nbytes for a in arguments if isinstance(a, np.ndarray))
+        nbytes = sum(a.nbytes for a in _arrays(arguments))
         if nbytes:
             self.calls[name] += 1
             self.bytes[name] += nbytes
+
+
+def _arrays(arguments: tuple[Any, ...]) -> Iterator[Any]:
+    """Arrays, also those in a tuple of arguments (an epilogue's)."""
+    for argument in arguments:
+        if isinstance(argument, np.ndarray):
+            yield argument
+        elif isinstance(argument, tuple):
+            yield from _arrays(argument)
 
 
 class _Counted:

@@ -13,7 +13,7 @@ of its call.
 
 import numpy as np
 
-from minae.backends.cpu_numba.channels import BLOCK, collect, spread
+from minae.backends.cpu_numba.channels import BLOCK, add_parts, collect_gradient, spread
 from minae.backends.cpu_numba.jit import Function, elementwise, inlined, threaded
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import Float, exp, expm1, sigmoid, softplus, tanh
@@ -69,7 +69,7 @@ def bias_activation_backward(
     db = db.reshape(-1, K)  # (1, K) or (N, K)
     dx = dx.reshape(y.shape)  # (N, D)
     _BACKWARD[activation](count, dy_or_none, y, dx.dtype.type(slope), rows, totals, dx, db)
-    _add_parts(totals, db)
+    add_parts(totals, db)
 
 
 def bias_activation_double_backward(
@@ -155,28 +155,6 @@ def _clear(x: Array) -> None:
         x[i] = 0
 
 
-@elementwise
-def _collect_bias_gradient(row: Array, n: int, totals: Array, db: Array) -> None:
-    """Adds row to totals, which are those of sample n where db has one row a sample."""
-    collect(row, totals)
-    if len(db) > 1:
-        for k in range(len(totals)):
-            db[n, k] = totals[k]
-            totals[k] = 0
-
-
-@elementwise
-def _add_parts(totals: Array, db: Array) -> None:
-    """One db for all samples is the sum over the parts, in their order."""
-    if len(db) > 1:
-        return
-    for k in range(totals.shape[1]):
-        total = 0.0
-        for part in range(len(totals)):
-            total += totals[part, k]
-        db[0, k] = total
-
-
 def _backward(df: Function) -> Function:
     """The kernel of the name of df, dx = df(y, dy, slope) and db = Σ dx."""
     inline = inlined(df)
@@ -204,7 +182,7 @@ def _backward(df: Function) -> Function:
                     g = inline(y[n, d], source[n, d], slope)
                     dx[n, d] = g
                     row[d] += g
-            _collect_bias_gradient(row, start, total, db)
+            collect_gradient(row, start, total, db)
 
     return threaded(kernel, of=df)
 

@@ -39,3 +39,25 @@ def collect(row: Array, totals: Array) -> None:
             total += channel[d]
             channel[d] = 0
         totals[c] += total
+
+
+@elementwise
+def collect_gradient(row: Array, n: int, totals: Array, db: Array) -> None:
+    """Adds row to totals, which are those of sample n where db has one row a sample."""
+    collect(row, totals)
+    if len(db) > 1:
+        for k in range(len(totals)):
+            db[n, k] = totals[k]
+            totals[k] = 0
+
+
+@elementwise
+def add_parts(totals: Array, db: Array) -> None:
+    """One db for all samples is the sum over the parts, in their order."""
+    if len(db) > 1:
+        return
+    for k in range(totals.shape[1]):
+        total = 0.0
+        for part in range(len(totals)):
+            total += totals[part, k]
+        db[0, k] = total

@@ -15,6 +15,7 @@ channels while one image is in the first. Each thread takes a part of the sample
 
 import numpy as np
 
+from minae.backends.cpu_numba.epilogue import TOGETHER, Epilogue, finish
 from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
@@ -42,9 +43,17 @@ def fill(channels: int, x: Array) -> bool:
 
 
 def forward(
-    x: Array, w: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int, out: Array
+    x: Array,
+    w: Array,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+    epilogue: Epilogue,
+    out: Array,
 ) -> None:
-    """out = cross-correlation of x with w. Plain form: `cpu_numpy.conv2d.conv2d_forward`."""
+    """out = cross-correlation of x with w, and what there is to do after it. Plain form:
+    `cpu_numpy.conv2d.conv2d_forward`."""
     K, c, KH, KW = w.shape
     L, T, row = out.shape[2] * out.shape[3], c * KH * KW, _row(K // groups, x)
     count = parts(len(x), x.size + out.size)
@@ -53,7 +62,7 @@ def forward(
     y_rows = scratch("conv2d.rows", (count, L + FEW_ROWS, row), out.dtype)
     images = _images(count, 1, x, padding)
     x, w = contiguous("conv2d.x", x), contiguous("conv2d.w_in_order", w)
-    _forward(count, x, w, stride, padding, dilation, p, q, images, w_rows, y_rows, out)
+    _forward(count, x, w, stride, padding, dilation, p, q, images, w_rows, y_rows, epilogue, out)
 
 
 def weight_gradient(
@@ -116,6 +125,7 @@ def _forward(
     images: Array,
     w_rows: Array,
     y_rows: Array,
+    epilogue: Epilogue,
     y: Array,
 ) -> None:
     N, K, OH, OW = y.shape
@@ -144,6 +154,10 @@ def _forward(
             group = image[g * c * H * W :]
             _add_products(group, p[part], q[part], w_rows[part, g], L, T, y_rows[part])
             transpose(y_rows[part], y[n, g * k : (g + 1) * k].reshape(k, L))
+        done = n + 1 - first
+        if done % TOGETHER == 0 or n + 1 == end:
+            samples = (done - 1) % TOGETHER + 1
+            finish(epilogue, part, n + 1 - samples, n + 1, y.reshape(N, K * L))
 
 
 @threaded

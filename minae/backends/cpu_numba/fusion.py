@@ -1,16 +1,24 @@
-"""Which calls of a step one kernel can do: those of its output layer, so far.
+"""Which calls of a step one kernel can do: those of its output layer, and a convolution with the
+bias and activation, or f' and the bias gradient, that follow it.
 
 A fused kernel leaves out arrays that lay between the calls it replaces. It may stand in for them
 only where no other call of the step looks at those arrays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from minae.backends.cpu_numba.activations import bias_activation_backward, bias_activation_forward
+from minae.backends.cpu_numba.conv2d import (
+    conv2d_forward,
+    conv2d_input_gradient,
+    forward,
+    input_gradient,
+)
 from minae.backends.cpu_numba.dense import matmul
+from minae.backends.cpu_numba.epilogue import activated, differentiated, rectifier
 from minae.backends.cpu_numba.losses import bce_with_logits, mse
 from minae.backends.cpu_numba.output_layer import KERNELS, output_layer
 from minae.backends.spec import Array
@@ -34,7 +42,15 @@ _MOVED = ("x", "w", "b", "t", "dx", "dw", "db")  # what is read or written befor
 _FEATURES, _FEATURES_OF_FEW, _FEW = 256, 512, 256
 
 
+_CONVOLUTIONS = {conv2d_forward: forward, conv2d_input_gradient: input_gradient}
+
+
 def fused(calls: list[Call]) -> list[Call]:
+    """The calls of a step, some replaced by fewer that do the same."""
+    return _with_epilogues(_with_output_layer(calls))
+
+
+def _with_output_layer(calls: list[Call]) -> list[Call]:
     """The calls of a step, its output layer's six replaced by one of `output_layer`.
 
     Three and three follow each other; what stands between, a KL divergence, say, comes after the
@@ -127,6 +143,49 @@ def _pays(N: int, K: int) -> bool:
     return K <= _FEATURES or (K <= _FEATURES_OF_FEW and N <= _FEW)
 
 
+def _with_epilogues(calls: list[Call]) -> list[Call]:
+    """The calls of a step, each convolution one with the first call that looks at its output, if
+    that is its bias and activation or its derivative. It moves to where that one is."""
+    for i in reversed(range(len(calls))):
+        if calls[i][0] not in _CONVOLUTIONS:
+            continue
+        output = (calls[i][1]["out"],)
+        for j in range(i + 1, len(calls)):
+            if _seen(output, [calls[j]]):
+                before, between, after = calls[:i], calls[i + 1 : j], calls[j + 1 :]
+                one = _with_epilogue(calls[i], between, calls[j], before + after)
+                if one is not None:
+                    calls = [*before, *between, one, *after]
+                break
+    return calls
+
+
+def _with_epilogue(
+    convolution: Call, between: list[Call], then: Call, others: list[Call]
+) -> Call | None:
+    """What does a convolution and then a call that looks at its output; None if that takes two."""
+    (convolve, given), (follows, named) = convolution, then
+    if follows not in (bias_activation_forward, bias_activation_backward):
+        return None
+    output = given["out"]
+    arguments = {name: value for name, value in given.items() if name != "out"}
+    slope = rectifier(named["activation"], named["slope"])
+    if slope is None or _seen(tuple(_arrays(arguments)), between):
+        return None
+    if not all(array.flags.c_contiguous for array in (output, *_arrays(named))):
+        return None
+    shared = {"convolve": _CONVOLUTIONS[convolve], "arguments": arguments, "slope": slope}
+    if follows is bias_activation_forward:
+        in_place = named["x"] is output is named["out"]
+        return (activated, {**shared, "b": named["b"], "out": output}) if in_place else None
+    y, dx = named["y"], named["dx"]
+    alone = dx is output or not _seen((output,), [*between, *others])
+    apart = not _seen((dx,), [(convolve, {**arguments, "y": y})])
+    if named["dy"] is output and y.shape == output.shape == dx.shape and alone and apart:
+        return differentiated, {**shared, "y": y, "dx": dx, "db": named["db"]}
+    return None
+
+
 def _left_out(calls: list[Call]) -> tuple[Array, Array, Array]:
     """y, dy and da of an output layer's calls."""
     loss, compared = calls[2]
@@ -143,9 +202,18 @@ def _equal(found: Call, wanted: Call) -> bool:
 
 def _seen(arrays: tuple[Array | None, ...], calls: list[Call]) -> bool:
     """Whether one of these calls is given memory of one of these arrays."""
-    given = [v for _, named in calls for v in named.values() if isinstance(v, np.ndarray)]
+    given = [array for _, named in calls for array in _arrays(named)]
     return any(
         array is not None and np.may_share_memory(array, other)
         for array in arrays
         for other in given
     )
+
+
+def _arrays(named: dict[str, Any]) -> Iterator[Array]:
+    """The arrays of a call, and of what it calls."""
+    for value in named.values():
+        if isinstance(value, np.ndarray):
+            yield value
+        elif isinstance(value, dict):
+            yield from _arrays(value)

@@ -78,21 +78,21 @@ def sample_last(x: Array, last: Array) -> int:
 @elementwise
 def sample_first(last: Array, out: Array) -> None:
     """out (n, C, H, W) = last (C, H, W, B + gap)."""
-    C, H, W, row = last.shape
-    rows_first(last.reshape(C * H * W, row), out)
+    N, C, H, W = out.shape
+    places, rows = last.reshape(C * H * W, last.shape[3]), out.reshape(N, C * H * W)
+    for n in range(0, N, VECTOR_BYTES // out.itemsize):
+        samples_first(places, n, rows)
 
 
 @elementwise
-def rows_first(places: Array, out: Array) -> None:
-    """out (n, C, H, W) = places (C·H·W or more, B + gap). What will be written is fetched, too."""
-    N, C, H, W = out.shape
-    D = C * H * W
-    rows = out.reshape(N, D)
-    n = VECTOR_BYTES // out.itemsize
-    for r in range(0, N, n):
-        for s in range(0, D, n):
-            _prefetch_tile(rows, r + n, s, n)
-            _turn_tile(places, s, r, D - s, N - r, rows)
+def samples_first(places: Array, first: int, out: Array) -> None:
+    """out[n, d] = places[d, n] for as many n from the first on as a vector has. out (n, D), places
+    (D or more, B + gap). What will be written next is fetched, too."""
+    N, D = out.shape
+    lanes = VECTOR_BYTES // out.itemsize
+    for d in range(0, D, lanes):
+        _prefetch_tile(out, first + lanes, d, lanes)
+        _turn_tile(places, d, first, D - d, N - first, out)
 
 
 @elementwise

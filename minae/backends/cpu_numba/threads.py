@@ -36,6 +36,11 @@ def set_threads(threads: int) -> None:
     _blas().limit(limits=1 if one_pool else threads)
 
 
+def most_parts() -> int:
+    """In how many parts work is taken at most."""
+    return _most_parts
+
+
 def parts(samples: int, numbers: int) -> int:
     """In how many parts to take so many samples that hold so many numbers together."""
     return max(1, min(_most_parts, samples, numbers // _LEAST))

@@ -1,0 +1,189 @@
+"""Bias and activation, or f' and the bias gradient, in the kernel of the convolution before."""
+
+import numpy as np
+import pytest
+
+from minae.backends.cpu_numba import fusion
+from minae.backends.cpu_numba.activations import bias_activation_backward, bias_activation_forward
+from minae.backends.cpu_numba.conv2d import conv2d_forward, conv2d_input_gradient
+from minae.backends.cpu_numba.epilogue import activated, differentiated
+from tests.test_fusion import NUMBA, NUMPY, training_of
+
+RECTIFIERS = ["identity", "relu", "leaky_relu"]
+GEOMETRIES = {  # C, H, W, K, kernel, stride, padding, dilation, groups
+    "M3's first": (1, 28, 28, 16, (6, 6), (2, 2), (0, 0), (1, 1), 1),
+    "M3's last": (1, 28, 28, 16, (6, 6), (3, 3), (4, 4), (1, 1), 1),
+    "M5's second": (16, 14, 14, 32, (3, 3), (2, 2), (1, 1), (1, 1), 1),
+    "few channels": (3, 9, 7, 5, (3, 2), (1, 2), (1, 0), (1, 1), 1),
+    "groups, dilated": (4, 10, 9, 18, (3, 3), (1, 1), (2, 1), (2, 1), 2),
+    "a patch that is cut": (2, 7, 7, 9, (4, 2), (2, 2), (1, 1), (1, 1), 1),
+    "one place": (2, 1, 1, 3, (1, 1), (1, 1), (0, 0), (1, 1), 1),
+}
+SAMPLES = [1, 16, 37]
+
+
+@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"], autouse=True)
+def threads(request):
+    NUMBA.set_threads(request.param)
+    yield
+    NUMBA.set_threads(1)
+
+
+def two_calls(
+    direction,
+    geometry,
+    N=3,
+    activation="relu",
+    dtype=np.float64,
+    *,
+    biases="one",
+    follows="forward",
+):
+    """A convolution of random numbers, and what follows it; what they write is NaN."""
+    C, H, W, K, kernel, stride, padding, dilation, groups = GEOMETRIES[geometry]
+    rng = np.random.default_rng(N)
+
+    def normal(*shape):
+        return rng.normal(size=shape).astype(dtype)
+
+    def unwritten(*shape):
+        return np.full(shape, np.nan, dtype)
+
+    size = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip((H, W), kernel, stride, padding, dilation, strict=True)
+    ]
+    shared = {"w": normal(K, C // groups, *kernel), "stride": stride, "padding": padding}
+    shared |= {"dilation": dilation, "groups": groups}
+    if direction == "forward":
+        out = unwritten(N, K, *size)
+        convolution = (conv2d_forward, {"x": normal(N, C, H, W), **shared, "out": out})
+    else:
+        out = unwritten(N, C, H, W)
+        convolution = (conv2d_input_gradient, {"dy": normal(N, K, *size), **shared, "out": out})
+    of_bias = {"one": (out.shape[1],), "each": out.shape[:2], "none": None}[biases]
+    f = {"activation": activation, "slope": 0.1}
+    if follows == "forward":
+        b = None if of_bias is None else normal(*of_bias)
+        return [convolution, (bias_activation_forward, {"x": out, "b": b, **f, "out": out})]
+    y, db = normal(*out.shape), None if of_bias is None else unwritten(*of_bias)
+    then = {"dy": out, "y": y, **f, "dx": unwritten(*out.shape), "db": db}
+    return [convolution, (bias_activation_backward, then)]
+
+
+def done(calls, ops=None):
+    """What calls leave in `out` or `dx`, and `db`, of the last one; with ops, by its operations."""
+    for function, named in calls:
+        (getattr(ops, function.__name__) if ops else function)(**named)
+    named = calls[-1][1]
+    return [named[name] for name in ("out", "dx", "db") if named.get(name) is not None]
+
+
+@pytest.mark.parametrize("biases", ["one", "each", "none"])
+@pytest.mark.parametrize("activation", RECTIFIERS)
+@pytest.mark.parametrize("follows", ["forward", "backward"])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("direction", ["forward", "input gradient"])
+def test_one_call_does_what_two_do(direction, geometry, follows, activation, biases):
+    """In float64 to rounding; in float32 as near to them as sums of that many terms are."""
+    for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 2e-5)):
+        for N in SAMPLES:
+            how = {"biases": biases, "follows": follows}
+            wanted = done(two_calls(direction, geometry, N, activation, **how), NUMPY)
+            calls = two_calls(direction, geometry, N, activation, dtype, **how)
+            (one,) = fusion.fused(calls)
+            assert one[0] is (activated if follows == "forward" else differentiated)
+            for found, value in zip(done([one]), wanted, strict=True):
+                largest = max(1, np.abs(value).max())
+                np.testing.assert_allclose(found, value, rtol=0, atol=tolerance * largest)
+
+
+@pytest.mark.parametrize("activation", RECTIFIERS)
+@pytest.mark.parametrize("follows", ["forward", "backward"])
+def test_what_is_no_number_is_what_it_was(activation, follows):
+    """NaN stays NaN, and of infinities there is what the two calls make of them."""
+    found = []
+    for fuse in (False, True):
+        (function, named), then = two_calls(
+            "forward", "few channels", 3, activation, follows=follows
+        )
+        for place, value in enumerate((np.nan, np.inf, -np.inf)):
+            named["x"][place, :, 4, 4] = value
+        calls = [(function, named), then]
+        found.append(done(fusion.fused(calls) if fuse else calls))
+    for two, one in zip(*found, strict=True):
+        np.testing.assert_array_equal(np.isnan(one), np.isnan(two))
+        np.testing.assert_array_equal(np.isposinf(one), np.isposinf(two))
+        np.testing.assert_array_equal(np.isneginf(one), np.isneginf(two))
+
+
+def test_the_same_bits_every_time():
+    def step():
+        calls = two_calls("input gradient", "M5's second", 37, dtype=np.float32, follows="backward")
+        return done(fusion.fused(calls))
+
+    for first, second in zip(step(), step(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+# ------------------------------------------------------------------ which calls are replaced
+def fuses(calls):
+    return [function for function, _ in fusion.fused(calls)] != [function for function, _ in calls]
+
+
+@pytest.mark.parametrize("follows", ["forward", "backward"])
+def test_what_stands_between_comes_before(follows):
+    """As the bias that label conditioning makes; but nothing that writes what is convolved."""
+    first, then = two_calls("forward", "few channels", follows=follows)
+    other = (NUMPY.add, {"a": np.ones(1), "b": np.ones(1), "out": np.empty(1)})
+    functions = [function for function, _ in fusion.fused([other, first, other, then, other])]
+    assert functions == [
+        NUMPY.add,
+        NUMPY.add,
+        differentiated if follows == "backward" else activated,
+        NUMPY.add,
+    ]
+    for name in ("x", "w", "out"):
+        writing = (NUMPY.copy, {"x": np.ones(1), "out": first[1][name][:1]})
+        assert not fuses([first, writing, then])
+
+
+def test_a_gradient_that_another_call_reads_is_written():
+    first, then = two_calls("forward", "few channels", follows="backward")
+    reading = (NUMPY.copy, {"x": first[1]["out"][1:], "out": np.empty(1)})
+    assert fuses([first, then])
+    assert not fuses([first, then, reading])
+    assert not fuses([reading, first, then])
+    in_place = (then[0], then[1] | {"dx": first[1]["out"]})
+    assert fuses([first, in_place, reading])  # it reads the derivative
+
+
+def test_a_gradient_over_what_it_is_made_of_takes_two():
+    first, then = two_calls("input gradient", "one place", follows="backward")
+    for overlapping in (first[1]["dy"].reshape(-1)[:6].reshape(3, 2, 1, 1), then[1]["y"]):
+        assert not fuses([first, (then[0], then[1] | {"dx": overlapping})])
+
+
+@pytest.mark.parametrize("follows", ["forward", "backward"])
+def test_what_is_not_quite_an_epilogue_stays(follows):
+    first, then = two_calls("forward", "few channels", follows=follows)
+    given = "x" if follows == "forward" else "dy"
+    for changed in (
+        {"activation": "tanh"},
+        {given: then[1][given].copy()},
+        *([{"out": then[1]["out"].copy()}] if follows == "forward" else []),
+        *([{"dx": np.empty((5, 3, 9, 8)).T}] if follows == "backward" else []),
+    ):
+        assert not fuses([first, (then[0], then[1] | changed)])
+    assert not fuses([first])
+    assert not fuses([then, first])
+
+
+@pytest.mark.parametrize(
+    ("name", "forward", "backward"), [("conv", 4, 2), ("cvae", 6, 4), ("conv-pool", 4, 0)]
+)
+def test_recipes(name, forward, backward):
+    """All but the activations that a reshape, a pool or a loss stands beside."""
+    training = training_of(name, "numba", np.float32)
+    functions = [function for function, _ in training.step().replay.args[0]]
+    assert (functions.count(activated), functions.count(differentiated)) == (forward, backward)
