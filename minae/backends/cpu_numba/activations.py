@@ -11,10 +11,12 @@ loop. There is one loop a direction: an activation is a small function, put into
 of its call.
 """
 
+from typing import Any
+
 import numpy as np
 
 from minae.backends.cpu_numba.channels import BLOCK, add_parts, collect_gradient, spread
-from minae.backends.cpu_numba.jit import Function, elementwise, inlined, threaded
+from minae.backends.cpu_numba.jit import AT_ONCE, Function, bindable, elementwise, inlined
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import Float, exp, expm1, sigmoid, softplus, tanh
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
@@ -29,6 +31,23 @@ def bias_activation_forward(
         if out is not x:
             np.copyto(out, x)
         return
+    count = parts(len(x), x.size)
+    _FORWARD[activation](AT_ONCE, *_forward_arguments(count, x, b, slope, out))
+
+
+def bound_forward(
+    memory: Array, chunks: int, x: Array, b: Array | None, activation: str, slope: float
+) -> int:
+    """x = f(x + b) in so many chunks of samples, bound for `do_part` of another kernel."""
+    arguments = _forward_arguments(chunks, x, b, slope, x)
+    code: int = _FORWARD[activation](memory, *arguments)
+    return code
+
+
+def _forward_arguments(
+    count: int, x: Array, b: Array | None, slope: float, out: Array
+) -> tuple[Any, ...]:
+    """What a kernel takes that does it in so many parts."""
     N, K = x.shape[:2]
     if b is None:
         b = scratch("activations.no_bias", (K,), out.dtype)
@@ -36,9 +55,8 @@ def bias_activation_forward(
     b = contiguous("activations.b", b).reshape(-1, K)  # (1, K) or (N, K)
     y = out.reshape(N, -1)  # (N, D)
     x_or_none = None if out is x else contiguous("activations.x", x).reshape(y.shape)  # (N, D)
-    count = parts(N, y.size)
     rows = scratch("activations.rows", (count, y.shape[1]), out.dtype)
-    _FORWARD[activation](count, x_or_none, b, out.dtype.type(slope), rows, y)
+    return count, x_or_none, b, out.dtype.type(slope), rows, y
 
 
 def bias_activation_backward(
@@ -58,18 +76,46 @@ def bias_activation_backward(
         if dx is not dy:
             np.copyto(dx, dy)
         return
+    arguments = _backward_arguments(parts(len(y), y.size), dy, y, slope, dx, db)
+    _BACKWARD[activation](AT_ONCE, *arguments)
+    add_bias_gradient(arguments)
+
+
+def bound_backward(
+    memory: Array,
+    chunks: int,
+    dy: Array,
+    y: Array,
+    activation: str,
+    slope: float,
+    db: Array | None,
+) -> tuple[int, tuple[Any, ...]]:
+    """dy = dy ⊙ f'(x) in so many chunks of samples, bound for `do_part` of another kernel; and what
+    `add_bias_gradient` takes when all are done."""
+    arguments = _backward_arguments(chunks, dy, y, slope, dy, db)
+    return _BACKWARD[activation](memory, *arguments), arguments
+
+
+def add_bias_gradient(arguments: tuple[Any, ...]) -> None:
+    """db, if there is one for all samples, is the sum of what the parts have found."""
+    *_, totals, _, db = arguments
+    add_parts(totals, db)
+
+
+def _backward_arguments(
+    count: int, dy: Array, y: Array, slope: float, dx: Array, db: Array | None
+) -> tuple[Any, ...]:
+    """What a kernel takes that does it in so many parts."""
     N, K = y.shape[:2]
     y = contiguous("activations.y", y).reshape(N, -1)  # (N, D)
     dy_or_none = None if dx is dy else contiguous("activations.dy", dy).reshape(y.shape)  # (N, D)
     if db is None:
         db = scratch("activations.no_db", (K,), dx.dtype)
-    count = parts(N, y.size)
     rows = scratch("activations.rows", (count, y.shape[1]), dx.dtype)
     totals = scratch("activations.totals", (count, K), np.float64)
     db = db.reshape(-1, K)  # (1, K) or (N, K)
     dx = dx.reshape(y.shape)  # (N, D)
-    _BACKWARD[activation](count, dy_or_none, y, dx.dtype.type(slope), rows, totals, dx, db)
-    add_parts(totals, db)
+    return count, dy_or_none, y, dx.dtype.type(slope), rows, totals, dx, db
 
 
 def bias_activation_double_backward(
@@ -111,7 +157,7 @@ def _forward(f: Function) -> Function:
             for d in range(len(row)):
                 y[n, d] = inline(source[n, d] + row[d], slope)
 
-    return threaded(kernel, of=f)
+    return bindable(kernel, of=f)
 
 
 @_forward
@@ -184,7 +230,7 @@ def _backward(df: Function) -> Function:
                     row[d] += g
             collect_gradient(row, start, total, db)
 
-    return threaded(kernel, of=df)
+    return bindable(kernel, of=df)
 
 
 @_backward

@@ -45,11 +45,13 @@ def compiled_ahead(calls: list[Call]) -> Iterator[None]:
 def compile_backwards() -> None:
     """What the other process does: all calls of the operation that is wanted last for the first
     time, then of the last but one, and so on."""
-    calls: list[Call] = _Unpickler(sys.stdin.buffer).load()
-    for operation in reversed(dict.fromkeys(function for function, _ in calls)):
+    by_operation: dict[Any, list[Call]] = {}
+    for function, arguments in _Unpickler(sys.stdin.buffer).load():
+        operation = arguments.get("convolve", function)  # of a fused call what takes longest
+        by_operation.setdefault(operation, []).append((function, arguments))
+    for calls in reversed(by_operation.values()):
         for function, arguments in calls:
-            if function is operation:
-                function(**arguments)
+            function(**arguments)
 
 
 class _Helper(event.Listener):

@@ -15,8 +15,8 @@ channels while one image is in the first. Each thread takes a part of the sample
 
 import numpy as np
 
-from minae.backends.cpu_numba.epilogue import TOGETHER, Epilogue, finish
-from minae.backends.cpu_numba.jit import elementwise, threaded
+from minae.backends.cpu_numba.epilogue import Then, chunks_of, share_of_chunks
+from minae.backends.cpu_numba.jit import do_part, elementwise, threaded
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import (
@@ -49,7 +49,7 @@ def forward(
     padding: Pair,
     dilation: Pair,
     groups: int,
-    epilogue: Epilogue,
+    then: Then,
     out: Array,
 ) -> None:
     """out = cross-correlation of x with w, and what there is to do after it. Plain form:
@@ -62,7 +62,10 @@ def forward(
     y_rows = scratch("conv2d.rows", (count, L + FEW_ROWS, row), out.dtype)
     images = _images(count, 1, x, padding)
     x, w = contiguous("conv2d.x", x), contiguous("conv2d.w_in_order", w)
-    _forward(count, x, w, stride, padding, dilation, p, q, images, w_rows, y_rows, epilogue, out)
+    _forward(
+        *(count, x, w, stride, padding, dilation, p, q, images, w_rows, y_rows),
+        *(chunks_of(len(x)), *then, out),
+    )
 
 
 def weight_gradient(
@@ -125,7 +128,9 @@ def _forward(
     images: Array,
     w_rows: Array,
     y_rows: Array,
-    epilogue: Epilogue,
+    chunks: int,
+    code: int,
+    memory: Array,
     y: Array,
 ) -> None:
     N, K, OH, OW = y.shape
@@ -140,7 +145,8 @@ def _forward(
         transpose(w[g * k : (g + 1) * k].reshape(k, T), w_rows[part, g])
     padded = images.shape[1] > 0
     _clear(images[part].reshape(-1))
-    first, end = share(part, parts, N)
+    done, _ = share(part, parts, chunks)
+    first, end = share_of_chunks(part, parts, chunks, N)
     for n in range(first, end):
         ahead = min(n + 1, end - 1)
         prefetch(x[ahead].reshape(-1), 0, x[ahead].size)
@@ -154,10 +160,9 @@ def _forward(
             group = image[g * c * H * W :]
             _add_products(group, p[part], q[part], w_rows[part, g], L, T, y_rows[part])
             transpose(y_rows[part], y[n, g * k : (g + 1) * k].reshape(k, L))
-        done = n + 1 - first
-        if done % TOGETHER == 0 or n + 1 == end:
-            samples = (done - 1) % TOGETHER + 1
-            finish(epilogue, part, n + 1 - samples, n + 1, y.reshape(N, K * L))
+        if share(done, chunks, N)[1] == n + 1:
+            do_part(code, memory, done)
+            done += 1
 
 
 @threaded

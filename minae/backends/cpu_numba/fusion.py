@@ -18,7 +18,7 @@ from minae.backends.cpu_numba.conv2d import (
     input_gradient,
 )
 from minae.backends.cpu_numba.dense import matmul
-from minae.backends.cpu_numba.epilogue import activated, differentiated, rectifier
+from minae.backends.cpu_numba.epilogue import activated, differentiated
 from minae.backends.cpu_numba.losses import bce_with_logits, mse
 from minae.backends.cpu_numba.output_layer import KERNELS, output_layer
 from minae.backends.spec import Array
@@ -169,12 +169,12 @@ def _with_epilogue(
         return None
     output = given["out"]
     arguments = {name: value for name, value in given.items() if name != "out"}
-    slope = rectifier(named["activation"], named["slope"])
-    if slope is None or _seen(tuple(_arrays(arguments)), between):
+    if _seen(tuple(_arrays(arguments)), between):
         return None
     if not all(array.flags.c_contiguous for array in (output, *_arrays(named))):
         return None
-    shared = {"convolve": _CONVOLUTIONS[convolve], "arguments": arguments, "slope": slope}
+    shared = {"convolve": _CONVOLUTIONS[convolve], "arguments": arguments}
+    shared |= {"activation": named["activation"], "slope": named["slope"]}
     if follows is bias_activation_forward:
         in_place = named["x"] is output is named["out"]
         return (activated, {**shared, "b": named["b"], "out": output}) if in_place else None

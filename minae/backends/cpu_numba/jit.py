@@ -9,6 +9,9 @@ all, `kernel(parts, ...)`. Numba's own way, a loop over `prange`, takes four rou
 to make a function of the loop's body, of its wrapper and of what is around it: half a second more
 a kernel, where a first step compiles a dozen. Here `_over_parts` writes the call into the pool
 itself, a dozen instructions, and the kernel is compiled once.
+
+A `bindable` kernel can also be handed over: to a kernel that makes what it takes, some samples at a
+time, and lets the part follow that is for these while they lie in the cache.
 """
 
 # mypy: allow-untyped-calls
@@ -18,12 +21,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import config, njit, types
 from numba.core import cgutils
 from numba.core.compiler import compile_internal
 from numba.core.targetconfig import ConfigStack
 from numba.extending import intrinsic as numba_intrinsic
+from numba.np.arrayobj import make_array
 
 from minae.backends.cpu_numba.compiler import compiled
 
@@ -95,8 +100,19 @@ def threaded_reduction(kernel: Function, of: Function | None = None) -> Function
     return reduction(_over_parts(kernel, of or kernel))
 
 
-def _over_parts(kernel: Function, of: Function) -> Function:
-    """The function of (parts, ...) that runs all parts of the kernel, each on a thread.
+def bindable(kernel: Function, of: Function | None = None) -> Function:
+    """A threaded kernel that is called as kernel(memory, parts, ...). Where memory is `AT_ONCE` it
+    runs all parts. Else, memory having BOUND bytes, it writes its arguments there and returns where
+    its code begins, for `do_part`."""
+    return elementwise(_over_parts(kernel, of or kernel, binds=True))
+
+
+BOUND, AT_ONCE = 1024, np.empty(0, np.uint8)
+
+
+def _over_parts(kernel: Function, of: Function, *, binds: bool = False) -> Function:
+    """The function of (parts, ...) that runs all parts of the kernel, each on a thread; or that of
+    (memory, parts, ...).
 
     It is written as source, since Numba sorts calls by the types of named arguments, and has the
     place and the name of `of`, by which Numba finds it in its cache.
@@ -106,12 +122,14 @@ def _over_parts(kernel: Function, of: Function) -> Function:
     # one another: names in machine code are those of the functions.
     kernel.__qualname__ = of.__qualname__
     place = of.__code__
+    memory, answer = ("memory, ", "return ") if binds else ("", "")
     source = (
         "\n" * (place.co_firstlineno - 1)
-        + f"def {of.__name__}({', '.join((parts, *names))}):"
-        + f" _run({parts}, ({', '.join(names)},))"
+        + f"def {of.__name__}({memory}{', '.join((parts, *names))}): "
+        + f"{answer}_run({memory}{parts}, ({', '.join(names)},))"
     )
-    scope: dict[str, Any] = {"_run": _runner(kernel), "__name__": of.__module__}
+    run = _binder(kernel) if binds else _runner(kernel)
+    scope: dict[str, Any] = {"_run": run, "__name__": of.__module__}
     exec(compile(source, place.co_filename, "exec"), scope)
     function: Function = scope[of.__name__]
     function.__doc__ = of.__doc__
@@ -124,18 +142,61 @@ def _runner(kernel: Function) -> Function:
     @intrinsic
     def run(typing_context: Any, parts: Any, arguments: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            of_part = types.none(types.intp, types.intp, *arguments)
-            compiled = _compiled_within(context, kernel, of_part)
-            shared = ir.LiteralStructType([value.type for value in values])  # parts, arguments
-            memory = cgutils.alloca_once(builder, shared)
+            memory = cgutils.alloca_once(builder, _shared(values))
+            body = _part_function(context, builder, kernel, arguments, memory)
             builder.store(cgutils.pack_struct(builder, values), memory)
-            body = _part_function(context, builder, memory, compiled.fndesc, of_part)
             _launch(builder, body, values[0], memory)
             return context.get_dummy_value()
 
         return types.void(types.intp, arguments), generate
 
     return run
+
+
+def _binder(kernel: Function) -> Function:
+    """The intrinsic (memory, parts, arguments) that does so, or binds the kernel."""
+
+    @intrinsic
+    def run(typing_context: Any, memory: Any, parts: Any, arguments: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            given = make_array(memory)(context, builder, values[0])
+            here = cgutils.alloca_once(builder, _shared(values[1:]))
+            there = builder.bitcast(given.data, here.type)
+            assert context.get_abi_sizeof(here.type.pointee) <= BOUND
+            body = _part_function(context, builder, kernel, arguments, here)
+            at_once = builder.icmp_signed("==", given.nitems, _INTEGER(0))
+            place = builder.select(at_once, here, there)
+            builder.store(cgutils.pack_struct(builder, values[1:]), place)
+            with builder.if_then(at_once):
+                _launch(builder, body, values[1], here)
+            return builder.ptrtoint(body, _INTEGER)
+
+        return types.intp(memory, types.intp, arguments), generate
+
+    return run
+
+
+@intrinsic
+def do_part(typing_context: Any, code: Any, memory: Any, part: Any) -> Any:
+    """Does one part of a bound kernel, here and now; nothing where code is 0."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        code, arguments, part = values
+        with builder.if_then(builder.icmp_signed("!=", code, _INTEGER(0))):
+            body = builder.inttoptr(code, _PART_FUNCTION.as_pointer())
+            place = cgutils.alloca_once_value(builder, builder.inttoptr(part, _BYTES))
+            shared = make_array(memory)(context, builder, arguments).data
+            unused = ir.Constant(_INTEGER.as_pointer(), None)
+            shared = builder.bitcast(shared, _BYTES)
+            builder.call(body, [place, unused, unused, shared])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, memory, types.intp), generate
+
+
+def _shared(values: Any) -> Any:
+    """The type of what all parts of a kernel are given: their number, and the arguments."""
+    return ir.LiteralStructType([value.type for value in values])
 
 
 def _compiled_within(context: Any, function: Function, signature: Any) -> Any:
@@ -160,22 +221,26 @@ _PART_FUNCTION = ir.FunctionType(
 )  # (places, sizes, steps, shared), as the pool calls it
 
 
-def _part_function(context: Any, builder: Any, memory: Any, kernel: Any, of_part: Any) -> Any:
+def _part_function(
+    context: Any, builder: Any, kernel: Function, arguments: Any, memory: Any
+) -> Any:
     """The LLVM function that calls the kernel for one part, with what lies in the shared memory.
 
     The pool gives each of its tasks a place that lies `step` bytes after the one before: from
     place 0 on with step 1, the place is the number of the part.
     """
-    function = ir.Function(builder.module, _PART_FUNCTION, f"{kernel.mangled_name}.part")
+    of_part = types.none(types.intp, types.intp, *arguments)
+    compiled = _compiled_within(context, kernel, of_part)
+    function = ir.Function(builder.module, _PART_FUNCTION, f"{compiled.fndesc.mangled_name}.part")
     function.linkage = "internal"
     inside = ir.IRBuilder(function.append_basic_block())
     places, _, _, shared = function.args
     part = inside.ptrtoint(inside.load(places), _INTEGER)
-    parts, arguments = cgutils.unpack_tuple(
+    parts, packed = cgutils.unpack_tuple(
         inside, inside.load(inside.bitcast(shared, memory.type)), 2
     )
-    unpacked = cgutils.unpack_tuple(inside, arguments, len(of_part.args) - 2)
-    context.call_internal_no_propagate(inside, kernel, of_part, [part, parts, *unpacked])
+    unpacked = cgutils.unpack_tuple(inside, packed, len(arguments))
+    context.call_internal_no_propagate(inside, compiled.fndesc, of_part, [part, parts, *unpacked])
     inside.ret_void()
     return function
 
