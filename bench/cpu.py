@@ -47,6 +47,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--plot", type=Path, metavar="FILE", help="draw the ratios and a roofline")
     p.add_argument("--operations", action="store_true", help="time each operation instead")
     p.add_argument("--ladder", action="store_true", help="time the ladders instead")
+    p.add_argument(
+        "--choices",
+        action="store_true",
+        help="time what the backend's rules choose between instead",
+    )
     return p
 
 
@@ -65,7 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from bench import ladder
 
             ladder.run(options.threads)
-        if not (options.operations or options.ladder):
+        if options.choices:
+            from bench import choices
+
+            choices.run(options.threads)
+        if not (options.operations or options.ladder or options.choices):
             contest(options)
     except MinaeError as error:
         print(f"minae: {error}", file=sys.stderr)

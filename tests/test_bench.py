@@ -1,5 +1,6 @@
 """The benchmark measures what it says: the rivals compute the same, the floor is the floor."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import contest, cpu, ladder, operations, probe, report, timing
+from bench import choices, contest, cpu, ladder, operations, probe, report, timing
 from bench.floor import Product, floor, products_of
 from bench.ladder import Rung, first_convolution, output_layer, with_its_products
 from bench.models import MODELS, mnist
@@ -353,13 +354,33 @@ def test_a_wrong_rung_is_refused():
         ladder.check([wrong, right])
 
 
-def test_operations_and_ladder_take_the_place_of_the_contest(monkeypatch):
+def test_operations_ladder_and_choices_take_the_place_of_the_contest(monkeypatch):
     called = []
-    monkeypatch.setattr(operations, "run", lambda threads: called.append(("operations", threads)))
-    monkeypatch.setattr(ladder, "run", lambda threads: called.append(("ladder", threads)))
+    for module in (operations, ladder, choices):
+        monkeypatch.setattr(
+            module, "run", lambda threads, module=module: called.append((module, threads))
+        )
     monkeypatch.setattr(cpu, "contest", lambda options: called.append("contest"))
-    assert cpu.main(["--operations", "--ladder", "--threads", "1"]) == 0
-    assert called == [("operations", 1), ("ladder", 1)]
+    assert cpu.main(["--operations", "--ladder", "--choices", "--threads", "1"]) == 0
+    assert called == [(operations, 1), (ladder, 1), (choices, 1)]
+
+
+@pytest.mark.parametrize("rule", choices.RULES)
+def test_every_way_comes_to_the_same(rule, monkeypatch, capsys):
+    """The smaller half of the shapes; `microseconds` checks each."""
+    few = list(itertools.islice(choices.RULES[rule](), 12))
+    monkeypatch.setattr(choices, "RULES", {rule: lambda: few})
+    choices.run(1, rounds=1, turn=0.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"### {rule}" and len(lines) == len(few) + 5
+    assert all(line.count("**") == 2 for line in lines[4:-1])
+
+
+def test_a_wrong_way_is_refused():
+    ways = {"right": lambda: np.ones(3), "wrong": lambda: np.ones(3) * 1.001}
+    choice = choices.Choice("1×3", ways, "right")
+    with pytest.raises(MinaeError, match="1×3: 'wrong' computes something else"):
+        choices.microseconds(choice, 1, 1, 0.0)
 
 
 def test_operations_print_a_line_each(monkeypatch, capsys):

@@ -21,7 +21,7 @@ from minae.backends.cpu_numba.threads import most_parts, share
 from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
 
-_TOGETHER = 16  # samples in a chunk: of large images so many lie in the second cache
+_TOGETHER = 32  # samples in a chunk: of large images so many lie in the second cache
 
 Then: TypeAlias = tuple[int, Array]  # a bound kernel's code and arguments
 NOTHING: Then = (0, AT_ONCE)

@@ -1,13 +1,15 @@
 """Random numbers by Philox4x32-10, each row of a draw made and converted while it is in cache.
 
-Plain form: `cpu_numpy/philox.py`, ten rounds of whole-array steps over all blocks at once.
+Plain form: `cpu_numpy/philox.py`, ten rounds of whole-array steps over all blocks at once. Each
+thread takes a part of the rows.
 """
 
 import math
 
 import numpy as np
 
-from minae.backends.cpu_numba.jit import elementwise
+from minae.backends.cpu_numba.jit import elementwise, threaded
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import cos_sin_turn, log_float64
 from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array
@@ -17,6 +19,7 @@ from minae.backends.spec import Array
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _MULTIPLIER_0, _MULTIPLIER_2 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_TIMES = 4  # as long as a number of other kernels one takes that is drawn
 _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 
 
@@ -48,11 +51,13 @@ def random_bernoulli(
 
 def _arguments(
     seed: int, purpose: int, step: Array, rows: Array, out: Array
-) -> tuple[np.uint64, np.uint64, Array, Array, Array]:
-    """What each kernel takes: seed, purpose, step, rows and space for the words of one row."""
+) -> tuple[int, np.uint64, np.uint64, Array, Array, Array]:
+    """What each kernel takes: parts, seed, purpose, step, rows and space for the words of a row."""
     blocks = -(-out.shape[1] // 4)
-    words = scratch("philox.words", (4 * blocks,), np.uint32)
-    return np.uint64(seed), np.uint64(purpose), step, contiguous("philox.rows", rows), words
+    count = parts(len(out), _TIMES * out.size)
+    words = scratch("philox.words", (count, 4 * blocks), np.uint32)
+    rows = contiguous("philox.rows", rows)
+    return count, np.uint64(seed), np.uint64(purpose), step, rows, words
 
 
 @elementwise
@@ -79,47 +84,73 @@ def _uniform(word: int) -> float:
     return (np.int32(word >> np.uint32(9)) + 0.5) * 2.0**-23
 
 
-@elementwise
+@threaded
 def _random_uint32(
-    seed: np.uint64, purpose: np.uint64, step: Array, rows: Array, words: Array, out: Array
+    part: int,
+    parts: int,
+    seed: np.uint64,
+    purpose: np.uint64,
+    step: Array,
+    rows: Array,
+    words: Array,
+    out: Array,
 ) -> None:
-    N, D = out.shape
-    for n in range(N):
-        _random_row(seed, purpose, step, rows[n], words)
+    D, row = out.shape[1], words[part]
+    first, end = share(part, parts, len(out))
+    for n in range(first, end):
+        _random_row(seed, purpose, step, rows[n], row)
         for d in range(D):
-            out[n, d] = words[d]
+            out[n, d] = row[d]
 
 
-@elementwise
+@threaded
 def _random_uniform(
-    seed: np.uint64, purpose: np.uint64, step: Array, rows: Array, words: Array, out: Array
+    part: int,
+    parts: int,
+    seed: np.uint64,
+    purpose: np.uint64,
+    step: Array,
+    rows: Array,
+    words: Array,
+    out: Array,
 ) -> None:
-    N, D = out.shape
-    for n in range(N):
-        _random_row(seed, purpose, step, rows[n], words)
+    D, row = out.shape[1], words[part]
+    first, end = share(part, parts, len(out))
+    for n in range(first, end):
+        _random_row(seed, purpose, step, rows[n], row)
         for d in range(D):
-            out[n, d] = _uniform(words[d])
+            out[n, d] = _uniform(row[d])
 
 
-@elementwise
+@threaded
 def _random_normal(
-    seed: np.uint64, purpose: np.uint64, step: Array, rows: Array, words: Array, out: Array
+    part: int,
+    parts: int,
+    seed: np.uint64,
+    purpose: np.uint64,
+    step: Array,
+    rows: Array,
+    words: Array,
+    out: Array,
 ) -> None:
-    N, D = out.shape
-    for n in range(N):
-        _random_row(seed, purpose, step, rows[n], words)
+    D, row = out.shape[1], words[part]
+    first, end = share(part, parts, len(out))
+    for n in range(first, end):
+        _random_row(seed, purpose, step, rows[n], row)
         for pair in range(D // 2):
-            radius = math.sqrt(-2.0 * log_float64(_uniform(words[2 * pair])))
-            cos, sin = cos_sin_turn(_uniform(words[2 * pair + 1]))
+            radius = math.sqrt(-2.0 * log_float64(_uniform(row[2 * pair])))
+            cos, sin = cos_sin_turn(_uniform(row[2 * pair + 1]))
             out[n, 2 * pair] = radius * cos
             out[n, 2 * pair + 1] = radius * sin
         if D % 2 == 1:
-            radius = math.sqrt(-2.0 * log_float64(_uniform(words[D - 1])))
-            out[n, D - 1] = radius * cos_sin_turn(_uniform(words[D]))[0]
+            radius = math.sqrt(-2.0 * log_float64(_uniform(row[D - 1])))
+            out[n, D - 1] = radius * cos_sin_turn(_uniform(row[D]))[0]
 
 
-@elementwise
+@threaded
 def _random_bernoulli(
+    part: int,
+    parts: int,
     seed: np.uint64,
     purpose: np.uint64,
     step: Array,
@@ -128,9 +159,10 @@ def _random_bernoulli(
     below: int,
     out: Array,
 ) -> None:
-    N, D = out.shape
+    D, row = out.shape[1], words[part]
     one, zero = out.dtype.type(1), out.dtype.type(0)
-    for n in range(N):
-        _random_row(seed, purpose, step, rows[n], words)
+    first, end = share(part, parts, len(out))
+    for n in range(first, end):
+        _random_row(seed, purpose, step, rows[n], row)
         for d in range(D):
-            out[n, d] = one if np.int32(words[d] >> np.uint32(9)) < below else zero
+            out[n, d] = one if np.int32(row[d] >> np.uint32(9)) < below else zero
