@@ -5,11 +5,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numba import config
 from numba.core import event
 from numba.core.caching import NullCache
 
@@ -59,36 +59,79 @@ def test_kernels_of_the_other_process_are_found(tmp_path):
     assert json.loads(done.stdout) == [0, [], 2.0, 2.0]
 
 
-def test_the_operation_wanted_last_is_compiled_first(monkeypatch):
+def a(i):
+    """An operation."""
+
+
+def b(i):
+    """Another."""
+
+
+def c(i):
+    """A third."""
+
+
+def read(texts):
+    """What the other process makes of them."""
+    return [ahead._Unpickler(io.BytesIO(text)).load() for text in texts]
+
+
+def test_the_operation_wanted_last_is_compiled_first():
+    calls = [(a, {"i": 0}), (b, {"i": 1}), (a, {"i": 2}), (c, {"i": 3}), (b, {"i": 4})]
+    wanted = [(c, {"i": 3}), (b, {"i": 1}), (b, {"i": 4}), (a, {"i": 0}), (a, {"i": 2})]
+    assert read(ahead._described(calls)) == wanted
+
+
+def test_like_calls_are_compiled_once():
+    x, y = np.ones(3), np.ones(3)
+    calls = [(a, {"i": [x, x]}), (a, {"i": [y, y]}), (a, {"i": [x, y]}), (a, {"i": [x, x]})]
+    assert len(ahead._described(calls)) == 2
+
+
+def test_what_no_other_process_can_call_is_left_out():
+    calls = [(lambda i: None, {"i": 0}), (a, {"i": 1}), (b, {"i": lambda: None})]
+    assert read(ahead._described(calls)) == [(a, {"i": 1})]
+
+
+def test_a_call_that_fails_does_not_end_it(monkeypatch):
     done = []
 
-    def noting(name):
-        return lambda **arguments: done.append((name, arguments["i"]))
+    def fails(**named):
+        done.append(named)
+        raise ValueError
 
-    a, b, c = (noting(name) for name in "abc")
-    calls = [(a, {"i": 0}), (b, {"i": 1}), (a, {"i": 2}), (c, {"i": 3}), (b, {"i": 4})]
-    monkeypatch.setattr(ahead, "_Unpickler", lambda file: SimpleNamespace(load=lambda: calls))
-    ahead.compile_backwards()
-    assert done == [("c", 3), ("b", 1), ("b", 4), ("a", 0), ("a", 2)]
+    readers = iter([(fails, {"i": 1}), (fails, {"i": 2})])
+
+    class Reader:
+        def __init__(self, file):
+            pass
+
+        def load(self):
+            try:
+                return next(readers)
+            except StopIteration:
+                raise EOFError from None
+
+    monkeypatch.setattr(ahead, "_Unpickler", Reader)
+    monkeypatch.setattr(ahead, "set_threads", lambda threads: None)
+    monkeypatch.setattr(ahead.sys, "stdin", SimpleNamespace(buffer=None))
+    ahead.compile_calls()
+    assert done == [{"i": 1}, {"i": 2}]
 
 
 def test_zeros_are_what_a_kernel_is_compiled_for():
     x = np.ones((4, 6), np.float32)
     read_only = np.ones(3, np.int64)
     read_only.flags.writeable = False
-    given = [x, x[:, ::2], x.T, x, read_only, np.ones((0, 3)), x[:2], np.float32(0.5), None, "relu"]
-    text = io.BytesIO()
-    ahead._Pickler(text).dump(given)
-    assert len(text.getvalue()) < 2000
-    text.seek(0)
-    found = ahead._Unpickler(text).load()
-    for there, here in zip(found[:7], given[:7], strict=True):
+    arrays = [x, x[:, ::2], x.T, x, read_only, np.ones((0, 3)), x[:2], x[::-1, ::-2]]
+    ((_, found),) = read(ahead._described([(a, {"i": [*arrays, np.float32(0.5), None, "relu"]})]))
+    for there, here in zip(found["i"], arrays, strict=False):
         assert (there.shape, there.dtype, there.strides) == (here.shape, here.dtype, here.strides)
         assert there.flags.c_contiguous == here.flags.c_contiguous
         assert there.flags.writeable == here.flags.writeable
         assert not there.any()
-    assert found[0] is found[3]
-    assert found[7:] == given[7:]
+    assert found["i"][0] is found["i"][3]
+    assert found["i"][8:] == [0.5, None, "relu"]
 
 
 def compiling(cache):
@@ -110,7 +153,7 @@ def started(monkeypatch):
         return found[-1]
 
     monkeypatch.setattr(ahead.subprocess, "Popen", sleep)
-    monkeypatch.setattr(config, "NUMBA_DEFAULT_NUM_THREADS", 2)
+    monkeypatch.setattr(ahead, "most_parts", lambda: 2)
     return found
 
 
@@ -137,8 +180,11 @@ def test_it_is_ended_by_an_error_too(started):
 
 @pytest.mark.parametrize(
     ("where", "name", "value"),
-    [(config, "NUMBA_DEFAULT_NUM_THREADS", 1), (sys, "frozen", True), (sys, "executable", "")],
-    ids=["one core", "an application", "no interpreter"],
+    [
+        *((ahead, "most_parts", lambda: 1), (sys, "frozen", True), (sys, "executable", "")),
+        (sys, "executable", "/usr/bin/blender"),
+    ],
+    ids=["one thread", "an application", "no interpreter", "another program"],
 )
 def test_none_is_started_on(started, monkeypatch, where, name, value):
     monkeypatch.setattr(where, name, value, raising=False)
@@ -152,9 +198,25 @@ def test_a_process_that_cannot_be_started_does_no_harm(monkeypatch):
         raise OSError("too many processes")
 
     monkeypatch.setattr(ahead.subprocess, "Popen", refuse)
-    monkeypatch.setattr(config, "NUMBA_DEFAULT_NUM_THREADS", 2)
+    monkeypatch.setattr(ahead, "most_parts", lambda: 2)
     with ahead.compiled_ahead([]):
         compiling("a cache")
+
+
+def test_it_reads_no_modules_of_the_folder_it_is_started_in(tmp_path):
+    """And entries of sys.path that are no strings, which Python passes over, are passed over."""
+    (tmp_path / "random.py").write_text("raise SystemExit('the wrong one')")
+    program = "import sys; from pathlib import Path; sys.path.append(Path('x'))" + THREE_CALLS
+    (tmp_path / "elsewhere").mkdir()
+    file = tmp_path / "elsewhere" / "program.py"
+    file.write_text(program)
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    environment["PYTHONPATH"] = str(Path(ahead.__file__).parents[3])
+    command = [sys.executable, str(file)]
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, check=True, text=True
+    )
+    assert json.loads(done.stdout) == [0, [], 2.0, 2.0]
 
 
 def test_a_recording_asks_for_it(monkeypatch):

@@ -1,5 +1,7 @@
 """Bias and activation, or f' and the bias gradient, in the kernel of the convolution before."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,7 @@ GEOMETRIES = {  # C, H, W, K, kernel, stride, padding, dilation, groups
     "one place": (2, 1, 1, 3, (1, 1), (1, 1), (0, 0), (1, 1), 1),
 }
 SAMPLES = [1, 16, 37]
+BIASES = ["one", "each", "none"]
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"], autouse=True)
@@ -80,8 +83,10 @@ def done(calls, ops=None):
     return [named[name] for name in ("out", "dx", "db") if named.get(name) is not None]
 
 
-@pytest.mark.parametrize("biases", ["one", "each", "none"])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("activation", "biases"),
+    [pair for pair in itertools.product(ACTIVATIONS, BIASES) if pair != ("identity", "none")],
+)
 @pytest.mark.parametrize("follows", ["forward", "backward"])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("direction", ["forward", "input gradient"])
@@ -116,6 +121,16 @@ def test_what_is_no_number_is_what_it_was(activation, follows):
         np.testing.assert_array_equal(np.isnan(one), np.isnan(two))
         np.testing.assert_array_equal(np.isposinf(one), np.isposinf(two))
         np.testing.assert_array_equal(np.isneginf(one), np.isneginf(two))
+
+
+def test_more_samples_than_a_chunk():
+    """A part that turns its samples around in several goes."""
+    for follows in ("forward", "backward"):
+        shared = {"activation": "leaky_relu", "follows": follows}
+        wanted = done(two_calls("input gradient", "one place", 1100, **shared), NUMPY)
+        (one,) = fusion.fused(two_calls("input gradient", "one place", 1100, **shared))
+        for found, value in zip(done([one]), wanted, strict=True):
+            np.testing.assert_allclose(found, value, atol=1e-11)
 
 
 def test_the_same_bits_every_time():
@@ -163,6 +178,31 @@ def test_a_gradient_over_what_it_is_made_of_takes_two():
     first, then = two_calls("input gradient", "one place", follows="backward")
     for overlapping in (first[1]["dy"].reshape(-1)[:6].reshape(3, 2, 1, 1), then[1]["y"]):
         assert not fuses([first, (then[0], then[1] | {"dx": overlapping})])
+    for name, value in (("y", first[1]["out"]), ("db", first[1]["out"][0, :, 0, 0])):
+        assert not fuses([first, (then[0], then[1] | {name: value})])
+
+
+@pytest.mark.parametrize("follows", ["forward", "backward"])
+def test_what_does_nothing_stays_nothing(follows):
+    """A convolution without bias or activation, before a batch norm."""
+    shared = {"biases": "none", "follows": follows}
+    assert not fuses(two_calls("forward", "few channels", activation="identity", **shared))
+
+
+def test_another_number_of_threads_meanwhile():
+    """Another training sets it, between the activation's kernel and the convolution's."""
+    for direction, geometry in (("forward", "M3's first"), ("input gradient", "M3's last")):
+        wanted = done(two_calls(direction, geometry, 16), NUMPY)
+        NUMBA.set_threads(1)
+        (one,) = fusion.fused(two_calls(direction, geometry, 16))
+        convolve = one[1]["convolve"]
+
+        def late(convolve=convolve, **arguments):
+            NUMBA.set_threads(2)
+            convolve(**arguments)
+
+        for found, value in zip(done([(one[0], one[1] | {"convolve": late})]), wanted, strict=True):
+            np.testing.assert_allclose(found, value, atol=1e-12)
 
 
 @pytest.mark.parametrize("follows", ["forward", "backward"])

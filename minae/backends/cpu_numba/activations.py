@@ -8,7 +8,8 @@ holds, in forward, the bias spread over H and W and, in backward, the sum of dx 
 that the innermost loop runs over all of a sample whatever its layout. A kernel that works in place
 gets None for its input: two arrays in the same memory would keep the compiler from vectorizing the
 loop. There is one loop a direction: an activation is a small function, put into the loop in place
-of its call.
+of its call. After a convolution the parts are blocks of samples, which its kernel lets follow as
+they are complete (`epilogue.py`).
 """
 
 from typing import Any
@@ -36,10 +37,10 @@ def bias_activation_forward(
 
 
 def bound_forward(
-    memory: Array, chunks: int, x: Array, b: Array | None, activation: str, slope: float
+    memory: Array, blocks: int, x: Array, b: Array | None, activation: str, slope: float
 ) -> int:
-    """x = f(x + b) in so many chunks of samples, bound for `do_part` of another kernel."""
-    arguments = _forward_arguments(chunks, x, b, slope, x)
+    """x = f(x + b) in so many blocks of samples, bound for `do_part` of another kernel."""
+    arguments = _forward_arguments(blocks, x, b, slope, x)
     code: int = _FORWARD[activation](memory, *arguments)
     return code
 
@@ -83,16 +84,16 @@ def bias_activation_backward(
 
 def bound_backward(
     memory: Array,
-    chunks: int,
+    blocks: int,
     dy: Array,
     y: Array,
     activation: str,
     slope: float,
     db: Array | None,
 ) -> tuple[int, tuple[Any, ...]]:
-    """dy = dy ⊙ f'(x) in so many chunks of samples, bound for `do_part` of another kernel; and what
+    """dy = dy ⊙ f'(x) in so many blocks of samples, bound for `do_part` of another kernel; and what
     `add_bias_gradient` takes when all are done."""
-    arguments = _backward_arguments(chunks, dy, y, slope, dy, db)
+    arguments = _backward_arguments(blocks, dy, y, slope, dy, db)
     return _BACKWARD[activation](memory, *arguments), arguments
 
 

@@ -22,12 +22,14 @@ from numba import _dynfunc, njit
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import Compiler
 
+from minae.backends.cpu_numba.kernel_cache import KernelCache
+
 
 def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """`numba.njit`: for Python a kernel, kept in the cache on disk; for kernels a callee."""
     kernel: Any = njit(**options, pipeline_class=_KernelCompiler)(function)
     with suppress(RuntimeError):  # no folder can be written: each process compiles anew
-        kernel.enable_caching()
+        kernel._cache = KernelCache(function)
     callee: Any = njit(**options | CALLEE)(function)
     # what a kernel that is being compiled asks of the functions that it calls
     kernel.get_call_template, kernel.get_overload = callee.get_call_template, callee.get_overload

@@ -15,7 +15,7 @@ channels while one image is in the first. Each thread takes a part of the sample
 
 import numpy as np
 
-from minae.backends.cpu_numba.epilogue import Then, chunks_of, share_of_chunks
+from minae.backends.cpu_numba.epilogue import Then, share_of_blocks
 from minae.backends.cpu_numba.jit import do_part, elementwise, threaded
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
@@ -56,7 +56,7 @@ def forward(
     `cpu_numpy.conv2d.conv2d_forward`."""
     K, c, KH, KW = w.shape
     L, T, row = out.shape[2] * out.shape[3], c * KH * KW, _row(K // groups, x)
-    count = parts(len(x), x.size + out.size)
+    count = min(parts(len(x), x.size + out.size), then[0])
     p, q = _offsets(count, L), _offsets(count, T, "q")
     w_rows = scratch("conv2d.w", (count, groups, T, row), w.dtype)
     y_rows = scratch("conv2d.rows", (count, L + FEW_ROWS, row), out.dtype)
@@ -64,7 +64,7 @@ def forward(
     x, w = contiguous("conv2d.x", x), contiguous("conv2d.w_in_order", w)
     _forward(
         *(count, x, w, stride, padding, dilation, p, q, images, w_rows, y_rows),
-        *(chunks_of(len(x)), *then, out),
+        *(*then, out),
     )
 
 
@@ -128,7 +128,7 @@ def _forward(
     images: Array,
     w_rows: Array,
     y_rows: Array,
-    chunks: int,
+    blocks: int,
     code: int,
     memory: Array,
     y: Array,
@@ -145,8 +145,8 @@ def _forward(
         transpose(w[g * k : (g + 1) * k].reshape(k, T), w_rows[part, g])
     padded = images.shape[1] > 0
     _clear(images[part].reshape(-1))
-    done, _ = share(part, parts, chunks)
-    first, end = share_of_chunks(part, parts, chunks, N)
+    done, _ = share(part, parts, blocks)
+    first, end = share_of_blocks(part, parts, blocks, N)
     for n in range(first, end):
         ahead = min(n + 1, end - 1)
         prefetch(x[ahead].reshape(-1), 0, x[ahead].size)
@@ -160,7 +160,7 @@ def _forward(
             group = image[g * c * H * W :]
             _add_products(group, p[part], q[part], w_rows[part, g], L, T, y_rows[part])
             transpose(y_rows[part], y[n, g * k : (g + 1) * k].reshape(k, L))
-        if share(done, chunks, N)[1] == n + 1:
+        if share(done, blocks, N)[1] == n + 1:
             do_part(code, memory, done)
             done += 1
 

@@ -6,8 +6,8 @@ writing of y; backward, where f' and the bias gradient follow the convolution wh
 saves dy, which then is nowhere written. Plain form: the convolution, and
 `activations.bias_activation_forward` or `_backward` after it.
 
-The kernels are those of the plain form. That of the activation is bound (`jit.py`), in chunks of
-samples in place of parts, and the convolution's lets it do each chunk that is complete.
+The kernels are those of the plain form. That of the activation is bound (`jit.py`), in blocks of
+samples in place of parts, and the convolution's lets it do each block that is complete.
 """
 
 from collections.abc import Callable
@@ -21,22 +21,26 @@ from minae.backends.cpu_numba.threads import most_parts, share
 from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
 
-_TOGETHER = 32  # samples in a chunk: of large images so many lie in the second cache
+_TOGETHER = 32  # samples in a block: of large images so many lie in the second cache
 
-Then: TypeAlias = tuple[int, Array]  # a bound kernel's code and arguments
-NOTHING: Then = (0, AT_ONCE)
+Then: TypeAlias = tuple[int, int, Array]  # blocks, and a bound kernel's code and arguments
 
 
-def chunks_of(samples: int) -> int:
-    """In how many chunks a convolution finishes samples: one for each thread at least."""
+def nothing(samples: int) -> Then:
+    """What follows a convolution that stands alone."""
+    return _blocks_of(samples), 0, AT_ONCE
+
+
+def _blocks_of(samples: int) -> int:
+    """In how many blocks a convolution finishes samples: one for each thread at least."""
     return max(min(samples, most_parts()), -(-samples // _TOGETHER))
 
 
 @elementwise
-def share_of_chunks(part: int, parts: int, chunks: int, N: int) -> tuple[int, int]:
-    """First and last (excluded) of the samples of a part, whole chunks of them."""
-    first, end = share(part, parts, chunks)
-    return share(first, chunks, N)[0], share(end - 1, chunks, N)[1]
+def share_of_blocks(part: int, parts: int, blocks: int, N: int) -> tuple[int, int]:
+    """First and last (excluded) of the samples of a part, whole blocks of them."""
+    first, end = share(part, parts, blocks)
+    return share(first, blocks, N)[0], share(end - 1, blocks, N)[1]
 
 
 def activated(
@@ -50,8 +54,9 @@ def activated(
 ) -> None:
     """out = f(convolve(**arguments) + b)."""
     memory = scratch("epilogue.memory", (BOUND,), np.uint8)
-    code = bound_forward(memory, chunks_of(len(out)), out, b, activation, slope)
-    convolve(**arguments, then=(code, memory), out=out)
+    blocks = _blocks_of(len(out))
+    code = bound_forward(memory, blocks, out, b, activation, slope)
+    convolve(**arguments, then=(blocks, code, memory), out=out)
 
 
 def differentiated(
@@ -66,9 +71,10 @@ def differentiated(
 ) -> None:
     """dx = convolve(**arguments) ⊙ f'(x), db = Σ dx, where y = f(x).
 
-    db is summed in chunks of samples, the chunks in float64.
+    db is summed in blocks of samples, the blocks in float64.
     """
     memory = scratch("epilogue.memory", (BOUND,), np.uint8)
-    code, sums = bound_backward(memory, chunks_of(len(dx)), dx, y, activation, slope, db)
-    convolve(**arguments, then=(code, memory), out=dx)
+    blocks = _blocks_of(len(dx))
+    code, sums = bound_backward(memory, blocks, dx, y, activation, slope, db)
+    convolve(**arguments, then=(blocks, code, memory), out=dx)
     add_bias_gradient(sums)

@@ -10,13 +10,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from minae.backends.cpu_numba import conv2d
 from minae.backends.cpu_numba.activations import bias_activation_backward, bias_activation_forward
-from minae.backends.cpu_numba.conv2d import (
-    conv2d_forward,
-    conv2d_input_gradient,
-    forward,
-    input_gradient,
-)
 from minae.backends.cpu_numba.dense import matmul
 from minae.backends.cpu_numba.epilogue import activated, differentiated
 from minae.backends.cpu_numba.losses import bce_with_logits, mse
@@ -42,7 +37,10 @@ _MOVED = ("x", "w", "b", "t", "dx", "dw", "db")  # what is read or written befor
 _FEATURES, _FEATURES_OF_FEW, _FEW = 256, 512, 256
 
 
-_CONVOLUTIONS = {conv2d_forward: forward, conv2d_input_gradient: input_gradient}
+_CONVOLUTIONS = {
+    conv2d.conv2d_forward: conv2d.forward,
+    conv2d.conv2d_input_gradient: conv2d.input_gradient,
+}
 
 
 def fused(calls: list[Call]) -> list[Call]:
@@ -169,9 +167,14 @@ def _with_epilogue(
         return None
     output = given["out"]
     arguments = {name: value for name, value in given.items() if name != "out"}
-    if _seen(tuple(_arrays(arguments)), between):
-        return None
-    if not all(array.flags.c_contiguous for array in (output, *_arrays(named))):
+    read = tuple(_arrays(arguments))
+    bias = {"bias": named["b"] if follows is bias_activation_forward else named["db"]}
+    if (
+        (bias["bias"] is None and named["activation"] == "identity")  # it does nothing
+        or _seen(read, between)
+        or _seen((output, *read), [(follows, bias)])
+        or not all(array.flags.c_contiguous for array in (output, *_arrays(named)))
+    ):
         return None
     shared = {"convolve": _CONVOLUTIONS[convolve], "arguments": arguments}
     shared |= {"activation": named["activation"], "slope": named["slope"]}
@@ -179,9 +182,11 @@ def _with_epilogue(
         in_place = named["x"] is output is named["out"]
         return (activated, {**shared, "b": named["b"], "out": output}) if in_place else None
     y, dx = named["y"], named["dx"]
-    alone = dx is output or not _seen((output,), [*between, *others])
-    apart = not _seen((dx,), [(convolve, {**arguments, "y": y})])
-    if named["dy"] is output and y.shape == output.shape == dx.shape and alone and apart:
+    apart = not _seen((output,), [(follows, {"y": y})]) and (
+        dx is output or not _seen((output, *read, y), [(follows, {"dx": dx})])
+    )
+    unread = dx is output or not _seen((output,), [*between, *others])
+    if named["dy"] is output and y.shape == output.shape == dx.shape and apart and unread:
         return differentiated, {**shared, "y": y, "dx": dx, "db": named["db"]}
     return None
 

@@ -1,9 +1,5 @@
 """How the kernels of this backend are compiled, and how a kernel's parts come to the threads.
 
-Numba keeps a compiled kernel until its own file changes: after an edit of a file whose functions
-are inlined elsewhere (`vector_math.py`, `vectors.py`, `tiles.py`, `channels.py`), delete
-`__pycache__`.
-
 A threaded kernel is written for one part of the work, `kernel(part, parts, ...)`, and called for
 all, `kernel(parts, ...)`. Numba's own way, a loop over `prange`, takes four rounds of the compiler
 to make a function of the loop's body, of its wrapper and of what is around it: half a second more
@@ -18,7 +14,9 @@ time, and lets the part follow that is for these while they lie in the cache.
 
 import importlib
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -38,6 +36,22 @@ intrinsic: Callable[[Function], Function] = numba_intrinsic
 _ON_POOL, _POOL_SIZE = "minae_on_pool", "minae_pool_size"  # names of the pool's functions in LLVM
 
 
+@contextmanager
+def _little_spinning() -> Iterator[None]:
+    """An OpenMP (GNU's) that is loaded meanwhile lets a thread spin for some 10 µs when it waits,
+    longer than the time between two kernels, and not for a millisecond: beside two busy processes
+    threads that spin keep the one they wait for from its core, and a step of 2 ms took 150."""
+    settings = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
+    if settings & os.environ.keys():  # the user's
+        yield
+        return
+    os.environ["GOMP_SPINCOUNT"] = "10000"
+    try:
+        yield
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
+
+
 def _openmp() -> bool:
     """Whether Numba's OpenMP pool is there. Another pool that the user has chosen is left alone.
 
@@ -45,7 +59,8 @@ def _openmp() -> bool:
     same, so that a cache serves both.
     """
     try:
-        pool: Any = importlib.import_module("numba.np.ufunc.omppool")
+        with _little_spinning():
+            pool: Any = importlib.import_module("numba.np.ufunc.omppool")
         found = True
     except ImportError:  # no libgomp or libomp on this machine
         pool, found = importlib.import_module("numba.np.ufunc.workqueue"), False
@@ -162,7 +177,9 @@ def _binder(kernel: Function) -> Function:
             given = make_array(memory)(context, builder, values[0])
             here = cgutils.alloca_once(builder, _shared(values[1:]))
             there = builder.bitcast(given.data, here.type)
-            assert context.get_abi_sizeof(here.type.pointee) <= BOUND
+            size = context.get_abi_sizeof(here.type.pointee)
+            if size > BOUND:
+                raise ValueError(f"arguments of {kernel.__qualname__} take {size} of {BOUND} bytes")
             body = _part_function(context, builder, kernel, arguments, here)
             at_once = builder.icmp_signed("==", given.nitems, _INTEGER(0))
             place = builder.select(at_once, here, there)

@@ -29,10 +29,10 @@ _CHUNK = 256  # samples in a chunk at most
 _NUMBERS = 2**22  # numbers in a chunk's input and output at most, if that leaves one run
 
 
-def portions(x: Array, y: Array) -> tuple[int, int]:
-    """(parts, B) for a batch that goes from x to y (N, C, H, W)."""
+def portions(x: Array, y: Array, most: int | None = None) -> tuple[int, int]:
+    """(parts, B) for a batch that goes from x to y (N, C, H, W); so many parts at most."""
     runs = -(-len(x) // RUN)
-    count = parts(runs, x.size + y.size)
+    count = min(parts(runs, x.size + y.size), most or runs)
     fitting = _NUMBERS // (x[0].size + y[0].size) // RUN
     return count, RUN * max(1, min(-(-runs // count), fitting, _CHUNK // RUN))
 

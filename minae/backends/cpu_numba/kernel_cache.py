@@ -1,0 +1,63 @@
+"""Compiled kernels on disk, such that two processes may write them at once and either be killed.
+
+Numba numbers a kernel's files 1, 2, ... and names a file in the kernel's index before it is there:
+a process killed in between leaves an index that names an older kernel, for all processes to come,
+and two processes may give one number to two kernels. Here a file has a name of its own, and is
+written before the index names it.
+
+Numba takes a kernel for unchanged while its own file is. But functions of other files are compiled
+into it, so here it is while no file of this backend has changed.
+"""
+
+# mypy: allow-untyped-calls
+
+import os
+from collections.abc import Callable
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+_HERE = Path(__file__).parent
+
+
+class KernelCache(FunctionCache):
+    """The cache of a kernel. RuntimeError where no folder can be written."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        locator, name = self._impl.locator, self._impl.filename_base
+        stamp = locator.get_source_stamp(), _stamp()
+        self._cache_file = _KernelFiles(self._cache_path, name, stamp)
+
+
+class _KernelFiles(IndexDataCacheFile):
+    def save(self, key: Any, data: Any) -> None:
+        kind = self._dump((self._source_stamp, key))
+        name = self._data_name(int.from_bytes(blake2b(kind, digest_size=8).digest()))
+        self._save_data(name, data)
+        overloads = self._load_index()
+        if not overloads:
+            self._remove_all_but(name)  # files of what the kernel was before
+        overloads[key] = name
+        self._save_index(overloads)
+
+    def _remove_all_but(self, name: str) -> None:
+        base, _, _ = self._index_name.rpartition(".")
+        for file in os.scandir(self._cache_path):
+            if (
+                file.name.startswith(f"{base}.")
+                and file.name.endswith(".nbc")
+                and file.name != name
+            ):
+                Path(file.path).unlink(missing_ok=True)
+
+
+@cache
+def _stamp() -> tuple[tuple[str, float, int], ...]:
+    """When the files of this backend and the contract were changed, and how long they are."""
+    files = sorted([*_HERE.glob("*.py"), _HERE.parent / "spec.py"])
+    found = [(file.name, file.stat()) for file in files if file.exists()]
+    return tuple((name, status.st_mtime, status.st_size) for name, status in found)
