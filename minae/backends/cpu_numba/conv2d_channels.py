@@ -38,7 +38,8 @@ _TERMS = 96  # of a sum over positions: so many samples are taken together as ha
 
 
 def fill(channels: int, x: Array) -> bool:
-    """Whether so many channels fill more than half of a vector of x's numbers."""
+    """Whether so many channels fill more than half of a vector of x's numbers: with fewer, vectors
+    of samples are faster (`python -m bench.cpu --choices`; a table in bench/README.md)."""
     return 2 * channels > VECTOR_BYTES // x.itemsize
 
 

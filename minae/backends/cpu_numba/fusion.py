@@ -27,8 +27,8 @@ _LOSSES: dict[Callable[..., None], tuple[str, str]] = {  # the names of y and dy
 _MOVED = ("x", "w", "b", "t", "dx", "dw", "db")  # what is read or written before its turn
 
 # Microseconds of the six operations and of the one kernel, for D = 784 outputs of N samples and K
-# features, float32, two threads, beside OpenBLAS with vectors of 512 bits (N = 256, K = 32 is a
-# ladder of `python -m bench.cpu --ladder`):
+# features, float32, two threads, beside OpenBLAS with vectors of 512 bits
+# (`python -m bench.cpu --choices` prints them anew):
 #   K           32           128           256           400           1000
 #   N = 32      51   34     116   77     182   131     321   249      636   613
 #   N = 256    220  170     516  473    1031   872    1310  1275     3799  4214

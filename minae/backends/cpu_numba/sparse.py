@@ -23,7 +23,7 @@ from minae.backends.spec import STRIP, Array
 #   N, K         32, 64   32, 128  256, 30   256, 128   256, 400   256, 1000   4096, 30   4096, 400
 #   forward      15  12   25   39  36   65   91   159   273  433   1666 1051   485  943   4631 6325
 #   gradient     12  11   18   24  34   49   70   137   205  375    652 1040   416  815   3555 6524
-# (as `python -m bench.cpu --operations` times them). What comes before the products is the same for
+# (`python -m bench.cpu --choices` prints them anew). What comes before the products is the same for
 # one feature as for many; with many, y and w are larger than the second cache.
 _LEAST, _MOST_FEATURES, _MOST_STRIPS = 4096, 512, 0.6
 _CHUNK = 256  # samples, whose rows then stay in the second cache
