@@ -8,7 +8,6 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from inspect import signature
 from typing import Any
 from unittest.mock import patch
 
@@ -77,33 +76,39 @@ def counted() -> Iterator[Passes]:
             if hasattr(module, "np"):
                 file = module.__name__.rpartition(".")[2]
                 stack.enter_context(patch.object(module, "np", _CountedNumpy(file, passes)))
-        if "numba" in sys.modules:
+        if f"{PACKAGE}numba" in sys.modules:
             stack.enter_context(_counted_kernels(passes))
         yield passes
 
 
 @contextmanager
 def _counted_kernels(passes: Passes) -> Iterator[None]:
-    from numba.core.dispatcher import Dispatcher
+    """Counts kernels where an operation calls them, and where a recorded step runs them."""
+    from minae.backends.cpu_numba.jit import Kernel
+    from minae.backends.cpu_numba.program import Kernels
 
-    start = Dispatcher.__call__
+    call, run = Kernel.__call__, Kernels.__call__
 
-    def start_and_count(kernel: Any, *arguments: Any, **named: Any) -> Any:
-        function = kernel.py_func
+    def count(kernel: Any, arguments: tuple[Any, ...], *, passed: bool = True) -> None:
+        function = kernel.compiled.py_func
         name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
-        given = (*arguments, *named.values())
-        if not _bound(function, given):
-            passes.add(name, given)
-        passes.signatures[name].add(tuple(map(kernel.typeof_pyval, given)))
-        return start(kernel, *arguments, **named)
+        if passed:
+            passes.add(name, arguments)
+        passes.signatures[name].add(tuple(map(kernel.compiled.typeof_pyval, arguments)))
 
-    Dispatcher.__call__ = start_and_count
-    try:
+    def call_and_count(kernel: Any, *arguments: Any) -> None:
+        count(kernel, arguments)
+        call(kernel, *arguments)
+
+    def run_and_count(kernels: Any) -> None:
+        for bound in kernels.called:
+            count(bound.kernel, bound.arguments)
+        for bound in kernels.bound:  # another kernel has in the cache what they take
+            count(bound.kernel, bound.arguments, passed=False)
+        run(kernels)
+
+    with (
+        patch.object(Kernel, "__call__", call_and_count),
+        patch.object(Kernels, "__call__", run_and_count),
+    ):
         yield
-    finally:
-        del Dispatcher.__call__
-
-
-def _bound(function: Callable[..., Any], given: tuple[Any, ...]) -> bool:
-    """Whether a kernel is handed over to another one, which has in the cache what it takes."""
-    return next(iter(signature(function).parameters)) == "memory" and given[0].size > 0

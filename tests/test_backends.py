@@ -188,7 +188,7 @@ for name in ("relu", "tanh"):
     numpy.bias_activation_backward(x, y, name, 0.0, dx=wanted, db=db)
     assert np.allclose(dx, wanted)
     kernels += [of_numba._FORWARD[name], of_numba._BACKWARD[name]]
-print(*(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
+print(*(sum(kernel.compiled.stats.cache_misses.values()) for kernel in kernels))
 """
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     for compiled in ("1 1 1 1", "0 0 0 0"):

@@ -225,5 +225,5 @@ def test_what_is_not_quite_an_epilogue_stays(follows):
 def test_recipes(name, forward, backward):
     """All but the activations that a reshape, a pool or a loss stands beside."""
     training = training_of(name, "numba", np.float32)
-    functions = [function for function, _ in training.step().replay.args[0]]
+    functions = [function for function, _ in training.step().replay.calls]
     assert (functions.count(activated), functions.count(differentiated)) == (forward, backward)

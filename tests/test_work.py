@@ -157,9 +157,10 @@ def test_passes_of_an_operation():
             pass
         mse(y, t, 1.0, value=value, dy=dy)
         assert not nothing.calls
-    assert found["numba"].calls == {"losses._mse": 1}
-    total = np.float64().nbytes  # of the one part
-    assert found["numba"].bytes == {"losses._mse": 3 * y.nbytes + total}
+    assert found["numba"].calls == {"losses._mse": 1, "losses.add_totals": 1}
+    total = value = np.float64().nbytes  # of the one part
+    assert found["numba"].bytes["losses._mse"] == 3 * y.nbytes + total
+    assert found["numba"].bytes["losses.add_totals"] == total + value
     assert found["numpy"].calls["losses.np.subtract"] == 1
     assert found["numpy"].calls["losses.np.add.reduce"] == 1
     assert found["numpy"].bytes["losses.np.subtract"] == 3 * y.nbytes

@@ -16,11 +16,20 @@ from typing import Any
 
 import numpy as np
 
+from minae.backends.cpu_numba.arrays import contiguous, scratch
 from minae.backends.cpu_numba.channels import BLOCK, add_parts, collect_gradient, spread
-from minae.backends.cpu_numba.jit import AT_ONCE, Function, bindable, elementwise, inlined
+from minae.backends.cpu_numba.jit import (
+    Bound,
+    Function,
+    Kernel,
+    elementwise,
+    inlined,
+    not_in_kernels,
+    serial,
+    threaded,
+)
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import Float, exp, expm1, sigmoid, softplus, tanh
-from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array
 
 
@@ -28,21 +37,15 @@ def bias_activation_forward(
     x: Array, b: Array | None, activation: str, slope: float, *, out: Array
 ) -> None:
     """out = f(x + b). Plain form: `cpu_numpy.activations.bias_activation_forward`."""
-    if b is None and activation == "identity":
-        if out is not x:
-            np.copyto(out, x)
+    if b is None and activation == "identity" and out is x:
         return
     count = parts(len(x), x.size)
-    _FORWARD[activation](AT_ONCE, *_forward_arguments(count, x, b, slope, out))
+    _FORWARD[activation](*_forward_arguments(count, x, b, slope, out))
 
 
-def bound_forward(
-    memory: Array, blocks: int, x: Array, b: Array | None, activation: str, slope: float
-) -> int:
+def bound_forward(blocks: int, x: Array, b: Array | None, activation: str, slope: float) -> Bound:
     """x = f(x + b) in so many blocks of samples, bound for `do_part` of another kernel."""
-    arguments = _forward_arguments(blocks, x, b, slope, x)
-    code: int = _FORWARD[activation](memory, *arguments)
-    return code
+    return _FORWARD[activation].bound(*_forward_arguments(blocks, x, b, slope, x))
 
 
 def _forward_arguments(
@@ -73,34 +76,26 @@ def bias_activation_backward(
 
     db is summed in blocks of 64 samples, the blocks and then the parts in float64.
     """
-    if db is None and activation == "identity":
-        if dx is not dy:
-            np.copyto(dx, dy)
+    if db is None and activation == "identity" and dx is dy:
         return
     arguments = _backward_arguments(parts(len(y), y.size), dy, y, slope, dx, db)
-    _BACKWARD[activation](AT_ONCE, *arguments)
+    _BACKWARD[activation](*arguments)
     add_bias_gradient(arguments)
 
 
 def bound_backward(
-    memory: Array,
-    blocks: int,
-    dy: Array,
-    y: Array,
-    activation: str,
-    slope: float,
-    db: Array | None,
-) -> tuple[int, tuple[Any, ...]]:
-    """dy = dy ⊙ f'(x) in so many blocks of samples, bound for `do_part` of another kernel; and what
-    `add_bias_gradient` takes when all are done."""
-    arguments = _backward_arguments(blocks, dy, y, slope, dy, db)
-    return _BACKWARD[activation](memory, *arguments), arguments
+    blocks: int, dy: Array, y: Array, activation: str, slope: float, db: Array | None
+) -> Bound:
+    """dy = dy ⊙ f'(x) in so many blocks of samples, bound for `do_part` of another kernel. Its
+    arguments are what `add_bias_gradient` takes when all are done."""
+    return _BACKWARD[activation].bound(*_backward_arguments(blocks, dy, y, slope, dy, db))
 
 
 def add_bias_gradient(arguments: tuple[Any, ...]) -> None:
     """db, if there is one for all samples, is the sum of what the parts have found."""
     *_, totals, _, db = arguments
-    add_parts(totals, db)
+    if len(db) == 1:
+        add_parts(totals, db)
 
 
 def _backward_arguments(
@@ -131,6 +126,7 @@ def bias_activation_double_backward(
 ) -> None:
     """dy = dv ⊙ u ⊙ f'_y. Plain form: `cpu_numpy.activations.bias_activation_double_backward`."""
     if not accumulate:
+        not_in_kernels()
         dy.fill(0)
     if activation in _DOUBLE_BACKWARD:
         _DOUBLE_BACKWARD[activation](
@@ -141,7 +137,7 @@ def bias_activation_double_backward(
         )
 
 
-def _forward(f: Function) -> Function:
+def _forward(f: Function) -> Kernel:
     """The kernel of the name of f, y = f(x + b, slope)."""
     inline = inlined(f)
 
@@ -158,7 +154,7 @@ def _forward(f: Function) -> Function:
             for d in range(len(row)):
                 y[n, d] = inline(source[n, d] + row[d], slope)
 
-    return bindable(kernel, of=f)
+    return threaded(kernel, of=f)
 
 
 @_forward
@@ -202,7 +198,7 @@ def _clear(x: Array) -> None:
         x[i] = 0
 
 
-def _backward(df: Function) -> Function:
+def _backward(df: Function) -> Kernel:
     """The kernel of the name of df, dx = df(y, dy, slope) and db = Σ dx."""
     inline = inlined(df)
 
@@ -231,7 +227,7 @@ def _backward(df: Function) -> Function:
                     row[d] += g
             collect_gradient(row, start, total, db)
 
-    return bindable(kernel, of=df)
+    return threaded(kernel, of=df)
 
 
 @_backward
@@ -289,27 +285,27 @@ _BACKWARD = {
 }
 
 
-@elementwise
+@serial
 def _elu_double_backward(dv: Array, u: Array, y: Array, dy: Array) -> None:
     zero = dy.dtype.type(0)
     for i in range(len(dy)):
         dy[i] += zero if y[i] > 0 else dv[i] * u[i]
 
 
-@elementwise
+@serial
 def _sigmoid_double_backward(dv: Array, u: Array, y: Array, dy: Array) -> None:
     one = dy.dtype.type(1)
     for i in range(len(dy)):
         dy[i] += dv[i] * u[i] * (one - (y[i] + y[i]))
 
 
-@elementwise
+@serial
 def _tanh_double_backward(dv: Array, u: Array, y: Array, dy: Array) -> None:
     for i in range(len(dy)):
         dy[i] -= dv[i] * u[i] * (y[i] + y[i])
 
 
-@elementwise
+@serial
 def _softplus_double_backward(dv: Array, u: Array, y: Array, dy: Array) -> None:
     for i in range(len(dy)):
         dy[i] += dv[i] * u[i] * exp(-y[i])

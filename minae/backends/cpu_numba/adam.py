@@ -6,9 +6,9 @@ https://arxiv.org/abs/1711.05101.
 
 import math
 
+from minae.backends.cpu_numba.arrays import contiguous
 from minae.backends.cpu_numba.jit import threaded
 from minae.backends.cpu_numba.threads import parts, share
-from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
 
 

@@ -46,7 +46,7 @@ def compiled_ahead(calls: list[Call]) -> Iterator[None]:
 
 def compile_calls() -> None:
     """What the other process does: the calls that it reads, one after another."""
-    set_threads(2)  # of a single one `matmul` needs no kernel
+    set_threads(1)  # the other core is for who waits
     with suppress(EOFError):
         while True:
             function, arguments = _Unpickler(sys.stdin.buffer).load()

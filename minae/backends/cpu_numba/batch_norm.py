@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
+from minae.backends.cpu_numba.arrays import contiguous, scratch
 from minae.backends.cpu_numba.channels import BLOCK, collect, spread
-from minae.backends.cpu_numba.jit import elementwise
-from minae.backends.cpu_numpy.arrays import contiguous, scratch
+from minae.backends.cpu_numba.jit import not_in_kernels, serial
 from minae.backends.spec import Array
 
 
@@ -56,6 +56,7 @@ def batch_norm_inference(
     x, _ = _samples("batch_norm.x", x)
     rows, values, _ = _space(x, gamma)
     inv_std = scratch("batch_norm.inv_std", gamma.shape, x.dtype)
+    not_in_kernels()
     np.add(running_var, eps, out=inv_std)
     np.sqrt(inv_std, out=inv_std)
     np.divide(1, inv_std, out=inv_std)
@@ -89,16 +90,14 @@ def _samples(slot: str, x: Array) -> tuple[Array, int]:
 
 
 def _space(x: Array, gamma: Array) -> tuple[Array, Array, Array]:
-    """Scratch: rows (4, D) of zeros, values (3, C) and, in float64, totals (2, C) of zeros."""
+    """Scratch: rows (4, D), values (3, C) and, in float64, totals (2, C)."""
     rows = scratch("batch_norm.rows", (4, x.shape[1]), x.dtype)
     values = scratch("batch_norm.values", (3, len(gamma)), x.dtype)
     totals = scratch("batch_norm.totals", (2, len(gamma)), np.float64)
-    rows.fill(0)
-    totals.fill(0)
     return rows, values, totals
 
 
-@elementwise
+@serial
 def _statistics(
     x: Array,
     running_mean: Array,
@@ -115,6 +114,8 @@ def _statistics(
     latter is what rounding left out of the mean, and corrects both (Chan, Golub, LeVeque 1983)."""
     N, D = x.shape
     total, squares, center = rows[0], rows[1], rows[2]
+    rows[:] = 0
+    totals[:] = 0
     for n in range(N):
         for d in range(D):
             total[d] += x[n, d]
@@ -142,7 +143,7 @@ def _statistics(
         running_var[c] = (1.0 - momentum) * running_var[c] + momentum * (var * M / (M - 1))
 
 
-@elementwise
+@serial
 def _normalise(
     x: Array,
     gamma: Array,
@@ -165,7 +166,7 @@ def _normalise(
             y[n, d] = (x[n, d] - center[d]) * factor[d] + shift[d]
 
 
-@elementwise
+@serial
 def _gradients(
     dy: Array,
     x: Array,
@@ -184,6 +185,8 @@ def _gradients(
     share = dbeta / M, slope = inv_std · dgamma / M."""
     N, D = x.shape
     center, of_beta, of_gamma = rows[0], rows[1], rows[2]
+    rows[:] = 0
+    totals[:] = 0
     spread(mean, center)
     for n in range(N):
         for d in range(D):

@@ -1,6 +1,6 @@
 """A sample as one row: C values spread over H and W, and a row summed over H and W."""
 
-from minae.backends.cpu_numba.jit import elementwise, reduction
+from minae.backends.cpu_numba.jit import elementwise, reduction, serial
 from minae.backends.spec import Array
 
 BLOCK = 64  # samples that are summed into a row before it is collected
@@ -51,11 +51,9 @@ def collect_gradient(row: Array, n: int, totals: Array, db: Array) -> None:
             totals[k] = 0
 
 
-@elementwise
+@serial
 def add_parts(totals: Array, db: Array) -> None:
-    """One db for all samples is the sum over the parts, in their order."""
-    if len(db) > 1:
-        return
+    """db (1, K) = the sum over parts of totals (parts, K), in their order."""
     for k in range(totals.shape[1]):
         total = 0.0
         for part in range(len(totals)):

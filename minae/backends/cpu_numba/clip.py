@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minae.backends.cpu_numba.jit import reduction
+from minae.backends.cpu_numba.jit import serial_reduction
 from minae.backends.spec import Array
 
 
@@ -16,7 +16,7 @@ def clip_by_norm(dw: Array, max_norm: float, *, norm: Array) -> None:
     _clip_by_norm(dw, float(max_norm), norm)
 
 
-@reduction
+@serial_reduction
 def _clip_by_norm(dw: Array, max_norm: float, norm: Array) -> None:
     total = 0.0
     for i in range(len(dw)):

@@ -4,8 +4,9 @@ from minae.backends.cpu_numba.activations import (
     bias_activation_backward,
     bias_activation_double_backward,
 )
-from minae.backends.cpu_numba.jit import reduction
-from minae.backends.cpu_numpy.arrays import contiguous, ones, scratch
+from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.jit import serial_reduction
+from minae.backends.cpu_numpy.arrays import ones
 from minae.backends.spec import Array
 
 
@@ -30,13 +31,13 @@ def contractive_penalty(
     sums = scratch("contractive.sums", (K,), y.dtype)
     _norms(w, norms)
     bias_activation_backward(one, y, activation, slope, dx=slopes, db=None)  # f'
-    value[0] = scale * _penalty(slopes, norms, y.dtype.type(2 * scale), terms, sums)
+    _penalty(slopes, norms, float(scale), terms, sums, value)
     if dy is not None and dw is not None:
         bias_activation_double_backward(terms, one, y, activation, slope, dy=dy)
         _weight_gradient(w, sums, dw)
 
 
-@reduction
+@serial_reduction
 def _norms(w: Array, norms: Array) -> None:
     """norms[k] = ‖w[k]‖²."""
     for k in range(len(w)):
@@ -46,10 +47,14 @@ def _norms(w: Array, norms: Array) -> None:
         norms[k] = square
 
 
-@reduction
-def _penalty(slopes: Array, norms: Array, factor: float, terms: Array, sums: Array) -> float:
-    """Σ slopes² norms; terms = factor · slopes · norms and sums = factor · Σ_n slopes²."""
+@serial_reduction
+def _penalty(
+    slopes: Array, norms: Array, scale: float, terms: Array, sums: Array, value: Array
+) -> None:
+    """value[0] = scale · Σ slopes² norms; terms = 2 scale · slopes · norms, sums = 2 scale · Σ_n
+    slopes²."""
     N, K = slopes.shape
+    factor = slopes.dtype.type(2 * scale)
     total = 0.0
     for k in range(K):
         sums[k] = 0
@@ -61,10 +66,10 @@ def _penalty(slopes: Array, norms: Array, factor: float, terms: Array, sums: Arr
             terms[n, k] = factor * slopes[n, k] * norms[k]
             sums[k] += factor * square
         total += of_sample
-    return total
+    value[0] = scale * total
 
 
-@reduction
+@serial_reduction
 def _weight_gradient(w: Array, sums: Array, dw: Array) -> None:
     """dw[k] = sums[k] w[k]."""
     for k in range(len(w)):

@@ -15,8 +15,9 @@ channels while one image is in the first. Each thread takes a part of the sample
 
 import numpy as np
 
+from minae.backends.cpu_numba.arrays import contiguous, scratch
 from minae.backends.cpu_numba.epilogue import Then, share_of_blocks
-from minae.backends.cpu_numba.jit import do_part, elementwise, threaded
+from minae.backends.cpu_numba.jit import do_part, elementwise, serial, threaded
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import (
@@ -31,7 +32,6 @@ from minae.backends.cpu_numba.vectors import (
     copy_numbers,
     prefetch,
 )
-from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array, Pair
 
 _TERMS = 96  # of a sum over positions: so many samples are taken together as have that many
@@ -88,7 +88,7 @@ def weight_gradient(
     _weight_gradient(
         *(count, x, dy, (KH, KW), stride, padding, dilation, p, q, images, dy_rows, dw_rows)
     )
-    _sum_parts(dw_rows, out.reshape(groups, -1, T))
+    sum_parts(dw_rows, out.reshape(groups, -1, T))
 
 
 def _row(channels: int, x: Array) -> int:
@@ -214,8 +214,8 @@ def _weight_gradient(
             _add_products(group, p[part], q[part], dy_rows[part], T, count * L, dw_rows[part, g])
 
 
-@elementwise
-def _sum_parts(dw_rows: Array, dw: Array) -> None:
+@serial
+def sum_parts(dw_rows: Array, dw: Array) -> None:
     """dw (G, K/G, T) = the sum of all parts' rows (G, T + spare, row), turned. The first part's are
     overwritten."""
     total = dw_rows[0].reshape(-1)

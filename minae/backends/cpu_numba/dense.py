@@ -1,10 +1,10 @@
 """Matrix product of fully connected layers, in parts. Derivation: `reference/dense.py`."""
 
+from minae.backends.cpu_numba.arrays import contiguous
 from minae.backends.cpu_numba.blas import gemm, products
-from minae.backends.cpu_numba.jit import threaded
+from minae.backends.cpu_numba.jit import not_in_kernels, threaded
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numpy import dense
-from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
 
 
@@ -13,17 +13,19 @@ def matmul(
 ) -> None:
     """out = op(a) @ op(b), each thread a part of out's rows, or of its columns where it has more.
 
-    Plain form: `cpu_numpy.dense.matmul`, one call of BLAS; also taken where there is one thread.
+    Plain form: `cpu_numpy.dense.matmul`, one call of BLAS; also taken where no BLAS can be called
+    from a kernel.
     """
-    M, R = out.shape
-    count = parts(max(M, R), a.size + b.size + out.size)
-    if count == 1:
+    addresses = products()
+    if addresses is None or not out.size or not a.size:
+        not_in_kernels()
         dense.matmul(a, b, out=out, transpose_a=transpose_a, transpose_b=transpose_b)
         return
+    M, R = out.shape
+    count = parts(max(M, R), a.size + b.size + out.size)
     a_rows, a_turned = _by_rows("dense.a", a, transpose_a)
     b_rows, b_turned = _by_rows("dense.b", b, transpose_b)
-    address = products()[out.dtype.name]  # type: ignore[index]
-    _matmul(count, address, a_rows, a_turned, b_rows, b_turned, out)
+    _matmul(count, addresses[out.dtype.name], a_rows, a_turned, b_rows, b_turned, out)
 
 
 def _by_rows(slot: str, x: Array, transposed: bool) -> tuple[Array, bool]:

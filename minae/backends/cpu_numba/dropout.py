@@ -1,7 +1,8 @@
 """Dropout with a given mask, one pass each way."""
 
-from minae.backends.cpu_numba.jit import elementwise
-from minae.backends.cpu_numpy.arrays import contiguous
+from minae.backends.cpu_numba.arrays import contiguous
+from minae.backends.cpu_numba.jit import threaded
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.spec import Array
 
 
@@ -9,7 +10,8 @@ def dropout_forward(x: Array, mask: Array, keep: float, *, out: Array) -> None:
     """out = x ⊙ mask / keep. Plain form: `cpu_numpy.dropout.dropout_forward`, two passes."""
     x_or_none = None if x is out else contiguous("dropout.x", x).reshape(-1)
     mask = contiguous("dropout.mask", mask).reshape(-1)
-    _dropout(x_or_none, mask, out.dtype.type(1 / keep), out.reshape(-1))
+    count, factor = parts(out.size, out.size), out.dtype.type(1 / keep)
+    _dropout(count, x_or_none, mask, factor, out.reshape(-1))
 
 
 def dropout_backward(dy: Array, mask: Array, keep: float, *, out: Array) -> None:
@@ -17,8 +19,9 @@ def dropout_backward(dy: Array, mask: Array, keep: float, *, out: Array) -> None
     dropout_forward(dy, mask, keep, out=out)
 
 
-@elementwise
-def _dropout(x: Array | None, mask: Array, scale: float, y: Array) -> None:
+@threaded
+def _dropout(part: int, parts: int, x: Array | None, mask: Array, scale: float, y: Array) -> None:
     source = y if x is None else x
-    for i in range(len(y)):
+    first, end = share(part, parts, len(y))
+    for i in range(first, end):
         y[i] = source[i] * mask[i] * scale

@@ -13,12 +13,9 @@ samples in place of parts, and the convolution's lets it do each block that is c
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from minae.backends.cpu_numba.activations import add_bias_gradient, bound_backward, bound_forward
-from minae.backends.cpu_numba.jit import AT_ONCE, BOUND, elementwise
+from minae.backends.cpu_numba.jit import AT_ONCE, elementwise
 from minae.backends.cpu_numba.threads import most_parts, share
-from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
 
 _TOGETHER = 32  # samples in a block: of large images so many lie in the second cache
@@ -53,10 +50,9 @@ def activated(
     out: Array,
 ) -> None:
     """out = f(convolve(**arguments) + b)."""
-    memory = scratch("epilogue.memory", (BOUND,), np.uint8)
     blocks = _blocks_of(len(out))
-    code = bound_forward(memory, blocks, out, b, activation, slope)
-    convolve(**arguments, then=(blocks, code, memory), out=out)
+    then = bound_forward(blocks, out, b, activation, slope)
+    convolve(**arguments, then=(blocks, then.code, then.memory), out=out)
 
 
 def differentiated(
@@ -73,8 +69,7 @@ def differentiated(
 
     db is summed in blocks of samples, the blocks in float64.
     """
-    memory = scratch("epilogue.memory", (BOUND,), np.uint8)
     blocks = _blocks_of(len(dx))
-    code, sums = bound_backward(memory, blocks, dx, y, activation, slope, db)
-    convolve(**arguments, then=(blocks, code, memory), out=dx)
-    add_bias_gradient(sums)
+    then = bound_backward(blocks, dx, y, activation, slope, db)
+    convolve(**arguments, then=(blocks, then.code, then.memory), out=dx)
+    add_bias_gradient(then.arguments)

@@ -1,10 +1,10 @@
 """A batch picked from a data set: rows are copied, converted and scaled in one pass."""
 
 from minae.backends import cpu_numpy
-from minae.backends.cpu_numba.jit import elementwise, threaded
+from minae.backends.cpu_numba.arrays import contiguous
+from minae.backends.cpu_numba.jit import not_in_kernels, threaded
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import prefetch
-from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
 
 AHEAD = 4  # samples that are asked for early: where they lie in a data set, no processor guesses
@@ -23,22 +23,25 @@ def gather(source: Array, indices: Array, scale: float, shift: float, *, out: Ar
 
 def take(source: Array, indices: Array, *, out: Array) -> None:
     """out[n] = source[indices[n]]. Plain form: `cpu_numpy.gather.take`."""
-    _take(contiguous("gather.source", source), contiguous("gather.indices", indices), out)
+    source = contiguous("gather.source", source)
+    _take(parts(len(out), out.size), source, contiguous("gather.indices", indices), out)
 
 
 def one_hot(labels: Array, *, out: Array) -> None:
     """out[n, c] = 1 if c == labels[n] else 0. Plain form: `cpu_numpy.gather.one_hot`."""
-    _one_hot(contiguous("gather.labels", labels), out)
+    _one_hot(parts(len(out), out.size), contiguous("gather.labels", labels), out)
 
 
 def binarize(x: Array, u: Array, *, out: Array) -> None:
     """out = 1 where u < x, else 0. Plain form: `cpu_numpy.gather.binarize`, two passes."""
     u_or_none = None if u is out else contiguous("gather.u", u).reshape(-1)
-    _binarize(contiguous("gather.x", x).reshape(-1), u_or_none, out.reshape(-1))
+    x = contiguous("gather.x", x).reshape(-1)
+    _binarize(parts(out.size, out.size), x, u_or_none, out.reshape(-1))
 
 
 def argsort(keys: Array, *, out: Array) -> None:
     """out = the rows of keys in ascending order, by NumPy's sort in vector instructions."""
+    not_in_kernels()
     cpu_numpy.argsort(keys, out=out)
 
 
@@ -56,23 +59,26 @@ def _gather(
             out[n, d] = scale * number(row[d]) + shift
 
 
-@elementwise
-def _take(source: Array, indices: Array, out: Array) -> None:
-    for n in range(len(out)):
+@threaded
+def _take(part: int, parts: int, source: Array, indices: Array, out: Array) -> None:
+    first, end = share(part, parts, len(out))
+    for n in range(first, end):
         out[n] = source[indices[n]]
 
 
-@elementwise
-def _one_hot(labels: Array, out: Array) -> None:
+@threaded
+def _one_hot(part: int, parts: int, labels: Array, out: Array) -> None:
     N, classes = out.shape
-    for n in range(N):
+    first, end = share(part, parts, N)
+    for n in range(first, end):
         for c in range(classes):
             out[n, c] = labels[n] == c
 
 
-@elementwise
-def _binarize(x: Array, u: Array | None, out: Array) -> None:
+@threaded
+def _binarize(part: int, parts: int, x: Array, u: Array | None, out: Array) -> None:
     source = out if u is None else u
     one, zero = out.dtype.type(1), out.dtype.type(0)
-    for i in range(len(out)):
+    first, end = share(part, parts, len(out))
+    for i in range(first, end):
         out[i] = one if source[i] < x[i] else zero

@@ -1,6 +1,11 @@
 """KL divergence of a diagonal normal from the standard normal: value and gradient in one pass."""
 
-from minae.backends.cpu_numba.jit import reduction
+import numpy as np
+
+from minae.backends.cpu_numba.arrays import scratch
+from minae.backends.cpu_numba.jit import threaded_reduction
+from minae.backends.cpu_numba.losses import add_totals
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import expm1
 from minae.backends.cpu_numba.vectors import contiguous_rows, row_of
 from minae.backends.spec import Array
@@ -21,17 +26,28 @@ def gaussian_kl(
     """
     mean = contiguous_rows("gaussian_kl.mean", mean)
     log_var = contiguous_rows("gaussian_kl.log_var", log_var)
-    value[0] = scale * _gaussian_kl(mean, log_var, mean.dtype.type(scale), dmean, dlog_var)
+    count, factor = parts(len(mean), mean.size), mean.dtype.type(scale)
+    totals = scratch("gaussian_kl.totals", (count,), np.float64)
+    _gaussian_kl(count, mean, log_var, factor, totals, dmean, dlog_var)
+    add_totals(totals, 0.5 * scale, value)
 
 
-@reduction
+@threaded_reduction
 def _gaussian_kl(
-    mean: Array, log_var: Array, scale: float, dmean: Array | None, dlog_var: Array | None
-) -> float:
+    part: int,
+    parts: int,
+    mean: Array,
+    log_var: Array,
+    scale: float,
+    totals: Array,
+    dmean: Array | None,
+    dlog_var: Array | None,
+) -> None:
     N, Z = mean.shape
     half_scale = scale * mean.dtype.type(0.5)
     total = 0.0
-    for n in range(N):
+    first, end = share(part, parts, N)
+    for n in range(first, end):
         m, s = row_of(mean, n), row_of(log_var, n)
         if dmean is not None and dlog_var is not None:
             dm, ds = row_of(dmean, n), row_of(dlog_var, n)
@@ -45,4 +61,4 @@ def _gaussian_kl(
         if dmean is not None:  # on its own: one loop that writes both halves is not vectorized
             for z in range(Z):
                 dm[z] = scale * m[z]
-    return 0.5 * total
+    totals[part] = total

@@ -1,9 +1,9 @@
 """The importance-weighted bound: one pass over the k·N·D logits each way."""
 
-from minae.backends.cpu_numba.jit import reduction, threaded_reduction
+from minae.backends.cpu_numba.arrays import contiguous
+from minae.backends.cpu_numba.jit import serial_reduction, threaded_reduction
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import exp, log, sigmoid, softplus
-from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
 
 
@@ -52,7 +52,7 @@ def importance_weights_backward(
 def importance_bound(log_w: Array, scale: float, *, value: Array, weights: Array | None) -> None:
     """-scale Σ_n log (1/k Σ_i exp(log_w[i, n])). Plain form: `cpu_numpy.iwae.importance_bound`."""
     log_w = contiguous("iwae.log_w", log_w)
-    value[0] = -scale * _bound(log_w, log_w.dtype.type(scale), weights)
+    _bound(log_w, float(scale), weights, value)
 
 
 @threaded_reduction
@@ -95,9 +95,10 @@ def _backward(
             dz[m, j] = weights[m] * z[m, j]
 
 
-@reduction
-def _bound(log_w: Array, scale: float, weights: Array | None) -> float:
+@serial_reduction
+def _bound(log_w: Array, scale: float, weights: Array | None, value: Array) -> None:
     k, N = log_w.shape
+    factor = log_w.dtype.type(scale)
     total = 0.0
     for n in range(N):
         top = log_w[0, n]
@@ -108,6 +109,6 @@ def _bound(log_w: Array, scale: float, weights: Array | None) -> float:
             normalizer += exp(log_w[i, n] - top)
         if weights is not None:
             for i in range(k):
-                weights[i, n] = scale * (exp(log_w[i, n] - top) / normalizer)
+                weights[i, n] = factor * (exp(log_w[i, n] - top) / normalizer)
         total += top + log(normalizer / log_w.dtype.type(k))
-    return total
+    value[0] = -scale * total

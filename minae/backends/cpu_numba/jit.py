@@ -1,4 +1,4 @@
-"""How the kernels of this backend are compiled, and how a kernel's parts come to the threads.
+"""How the kernels of this backend are compiled and called, and how their parts come to the threads.
 
 A threaded kernel is written for one part of the work, `kernel(part, parts, ...)`, and called for
 all, `kernel(parts, ...)`. Numba's own way, a loop over `prange`, takes four rounds of the compiler
@@ -6,8 +6,10 @@ to make a function of the loop's body, of its wrapper and of what is around it: 
 a kernel, where a first step compiles a dozen. Here `_over_parts` writes the call into the pool
 itself, a dozen instructions, and the kernel is compiled once.
 
-A `bindable` kernel can also be handed over: to a kernel that makes what it takes, some samples at a
-time, and lets the part follow that is for these while they lie in the cache.
+A kernel can also be *bound*: its arguments are written into memory, and with the address of its
+code they are all that it takes to run it. So it can be handed over to another kernel, which makes
+what it takes, some samples at a time, and lets the part follow that is for these while they lie in
+the cache (`epilogue.py`); and so a step's kernels are run without Python (`program.py`).
 """
 
 # mypy: allow-untyped-calls
@@ -15,9 +17,10 @@ time, and lets the part follow that is for these while they lie in the cache.
 import importlib
 import inspect
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from llvmlite import binding, ir  # type: ignore[import-untyped]
@@ -29,6 +32,7 @@ from numba.extending import intrinsic as numba_intrinsic
 from numba.np.arrayobj import make_array
 
 from minae.backends.cpu_numba.compiler import compiled
+from minae.backends.spec import Array
 
 Function: TypeAlias = Callable[..., Any]
 intrinsic: Callable[[Function], Function] = numba_intrinsic
@@ -88,12 +92,12 @@ _REDUCTION = {**_ELEMENTWISE, "fastmath": {"contract", "reassoc", "nsz"}}
 
 
 def elementwise(function: Function) -> Function:
-    """Compiles a kernel whose numbers are rounded step by step, as they are in NumPy."""
+    """Compiles what kernels call, its numbers rounded step by step, as they are in NumPy."""
     return compiled(function, **_ELEMENTWISE)
 
 
 def reduction(function: Function) -> Function:
-    """Compiles a kernel whose floating sums may be taken in any order."""
+    """Compiles what kernels call, such that floating sums may be taken in any order."""
     return compiled(function, **_REDUCTION)
 
 
@@ -102,48 +106,122 @@ inlined: Callable[[Function], Function] = njit(inline="always")
 it is."""
 
 
-def threaded(kernel: Function, of: Function | None = None) -> Function:
-    """`elementwise` for kernel(part, parts, ...), called as kernel(parts, ...); returns nothing.
-
-    A kernel that is made around a function, `of`, takes that one's name and place.
-    """
-    return elementwise(_over_parts(kernel, of or kernel))
-
-
-def threaded_reduction(kernel: Function, of: Function | None = None) -> Function:
-    """`reduction` for kernel(part, parts, ...), likewise."""
-    return reduction(_over_parts(kernel, of or kernel))
-
-
-def bindable(kernel: Function, of: Function | None = None) -> Function:
-    """A threaded kernel that is called as kernel(memory, parts, ...). Where memory is `AT_ONCE` it
-    runs all parts. Else, memory having BOUND bytes, it writes its arguments there and returns where
-    its code begins, for `do_part`."""
-    return elementwise(_over_parts(kernel, of or kernel, binds=True))
-
-
 BOUND, AT_ONCE = 1024, np.empty(0, np.uint8)
 
 
-def _over_parts(kernel: Function, of: Function, *, binds: bool = False) -> Function:
-    """The function of (parts, ...) that runs all parts of the kernel, each on a thread; or that of
-    (memory, parts, ...).
+class Bound(NamedTuple):
+    """A kernel with its arguments: the address of its code, the memory that the arguments are
+    written in, and the arguments themselves, whose arrays must live as long."""
+
+    kernel: "Kernel"
+    code: int
+    memory: Array
+    arguments: tuple[Any, ...]
+
+
+class Noted(NamedTuple):
+    """The kernels that operations have called, in their order, and those that were bound for one
+    of these."""
+
+    called: list[Bound]
+    bound: list[Bound]
+
+
+class _Noting(threading.local):
+    noted: Noted | None = None  # where this thread notes kernels, while it does
+
+
+_noting = _Noting()
+
+
+@contextmanager
+def noted_kernels() -> Iterator[Noted]:
+    """What this thread calls meanwhile is noted and not run."""
+    _noting.noted = Noted([], [])
+    try:
+        yield _noting.noted
+    finally:
+        _noting.noted = None
+
+
+class NotInKernels(Exception):
+    """Kernels do not do all of an operation."""
+
+
+def not_in_kernels() -> None:
+    """To be called before NumPy does a part of an operation: raises while kernels are noted."""
+    if _noting.noted is not None:
+        raise NotInKernels
+
+
+class Kernel:
+    """A kernel as operations call it: run now or, while kernels are noted, bound."""
+
+    def __init__(self, compiled: Function) -> None:
+        self.compiled = compiled
+
+    def __call__(self, *arguments: Any) -> None:
+        if _noting.noted is None:
+            self.compiled(AT_ONCE, *arguments)
+        else:
+            _noting.noted.called.append(self._with(arguments))
+
+    def bound(self, *arguments: Any) -> Bound:
+        """The kernel with these arguments, to be run by another."""
+        bound = self._with(arguments)
+        if _noting.noted is not None:
+            _noting.noted.bound.append(bound)
+        return bound
+
+    def _with(self, arguments: tuple[Any, ...]) -> Bound:
+        memory = np.empty(BOUND, np.uint8)
+        return Bound(self, self.compiled(memory, *arguments), memory, arguments)
+
+
+def threaded(kernel: Function, of: Function | None = None) -> Kernel:
+    """A kernel, rounded as `elementwise`: kernel(part, parts, ...), called as kernel(parts, ...).
+    It returns nothing. One that is made around a function, `of`, takes that one's name and place.
+    """
+    return Kernel(elementwise(_over_parts(kernel, of or kernel)))
+
+
+def threaded_reduction(kernel: Function, of: Function | None = None) -> Kernel:
+    """A kernel whose sums are taken as those of `reduction`, likewise."""
+    return Kernel(reduction(_over_parts(kernel, of or kernel)))
+
+
+def serial(kernel: Function) -> Kernel:
+    """A kernel for one thread, kernel(...), rounded as `elementwise`."""
+    return Kernel(elementwise(_over_parts(kernel, kernel, parts="1")))
+
+
+def serial_reduction(kernel: Function) -> Kernel:
+    """A kernel for one thread whose sums are taken as those of `reduction`."""
+    return Kernel(reduction(_over_parts(kernel, kernel, parts="1")))
+
+
+def _over_parts(kernel: Function, of: Function, parts: str = "") -> Function:
+    """The function of (bound_in, parts, ...) that runs all parts of the kernel, each on a thread,
+    where `bound_in` is `AT_ONCE`. Else it has BOUND bytes: the arguments are written there, and it
+    returns where the code begins. A kernel that is not in parts is one, "1".
 
     It is written as source, since Numba sorts calls by the types of named arguments, and has the
     place and the name of `of`, by which Numba finds it in its cache.
     """
-    _, parts, *names = inspect.signature(kernel).parameters
+    names = [*inspect.signature(kernel).parameters]
+    if not parts:
+        _, parts, *names = names
+    taken = ["bound_in", *([] if parts == "1" else [parts]), *names]
     # Two kernels of one name, compiled in two processes and loaded by a third, would be taken for
     # one another: names in machine code are those of the functions.
     kernel.__qualname__ = of.__qualname__
     place = of.__code__
-    memory, answer = ("memory, ", "return ") if binds else ("", "")
     source = (
         "\n" * (place.co_firstlineno - 1)
-        + f"def {of.__name__}({memory}{', '.join((parts, *names))}): "
-        + f"{answer}_run({memory}{parts}, ({', '.join(names)},))"
+        + f"def {of.__name__}({', '.join(taken)}): "
+        + f"return _run(bound_in, {parts}, ({''.join(name + ', ' for name in names)}))"
     )
-    run = _binder(kernel) if binds else _runner(kernel)
+    run = _runner(kernel, in_parts=parts != "1")
     scope: dict[str, Any] = {"_run": run, "__name__": of.__module__}
     exec(compile(source, place.co_filename, "exec"), scope)
     function: Function = scope[of.__name__]
@@ -151,41 +229,26 @@ def _over_parts(kernel: Function, of: Function, *, binds: bool = False) -> Funct
     return function
 
 
-def _runner(kernel: Function) -> Function:
-    """The intrinsic (parts, arguments) that calls kernel(part, parts, *arguments) for each part."""
-
-    @intrinsic
-    def run(typing_context: Any, parts: Any, arguments: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            memory = cgutils.alloca_once(builder, _shared(values))
-            body = _part_function(context, builder, kernel, arguments, memory)
-            builder.store(cgutils.pack_struct(builder, values), memory)
-            _launch(builder, body, values[0], memory)
-            return context.get_dummy_value()
-
-        return types.void(types.intp, arguments), generate
-
-    return run
-
-
-def _binder(kernel: Function) -> Function:
-    """The intrinsic (memory, parts, arguments) that does so, or binds the kernel."""
+def _runner(kernel: Function, *, in_parts: bool) -> Function:
+    """The intrinsic (memory, parts, arguments) that calls kernel(part, parts, *arguments) for each
+    part, or kernel(*arguments); or binds the kernel."""
 
     @intrinsic
     def run(typing_context: Any, memory: Any, parts: Any, arguments: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             given = make_array(memory)(context, builder, values[0])
-            here = cgutils.alloca_once(builder, _shared(values[1:]))
-            there = builder.bitcast(given.data, here.type)
-            size = context.get_abi_sizeof(here.type.pointee)
+            shared = ir.LiteralStructType([value.type for value in values[1:]])
+            size = context.get_abi_sizeof(shared)
             if size > BOUND:
                 raise ValueError(f"arguments of {kernel.__qualname__} take {size} of {BOUND} bytes")
-            body = _part_function(context, builder, kernel, arguments, here)
+            here = cgutils.alloca_once(builder, shared)
+            there = builder.bitcast(given.data, here.type)
+            body = _part_function(context, builder, kernel, arguments, here.type, in_parts)
             at_once = builder.icmp_signed("==", given.nitems, _INTEGER(0))
             place = builder.select(at_once, here, there)
             builder.store(cgutils.pack_struct(builder, values[1:]), place)
             with builder.if_then(at_once):
-                _launch(builder, body, values[1], here)
+                _launch(builder, body, values[1], builder.bitcast(here, _BYTES))
             return builder.ptrtoint(body, _INTEGER)
 
         return types.intp(memory, types.intp, arguments), generate
@@ -211,9 +274,17 @@ def do_part(typing_context: Any, code: Any, memory: Any, part: Any) -> Any:
     return types.void(types.intp, memory, types.intp), generate
 
 
-def _shared(values: Any) -> Any:
-    """The type of what all parts of a kernel are given: their number, and the arguments."""
-    return ir.LiteralStructType([value.type for value in values])
+@intrinsic
+def do_all_parts(typing_context: Any, code: Any, memory: Any) -> Any:
+    """Does all parts of a bound kernel, each on a thread. memory: the address of its arguments."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        body = builder.inttoptr(values[0], _PART_FUNCTION.as_pointer())
+        parts = builder.load(builder.inttoptr(values[1], _INTEGER.as_pointer()))  # come first
+        _launch(builder, body, parts, builder.inttoptr(values[1], _BYTES))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), generate
 
 
 def _compiled_within(context: Any, function: Function, signature: Any) -> Any:
@@ -239,35 +310,34 @@ _PART_FUNCTION = ir.FunctionType(
 
 
 def _part_function(
-    context: Any, builder: Any, kernel: Function, arguments: Any, memory: Any
+    context: Any, builder: Any, kernel: Function, arguments: Any, memory: Any, in_parts: bool
 ) -> Any:
     """The LLVM function that calls the kernel for one part, with what lies in the shared memory.
 
     The pool gives each of its tasks a place that lies `step` bytes after the one before: from
     place 0 on with step 1, the place is the number of the part.
     """
-    of_part = types.none(types.intp, types.intp, *arguments)
+    numbered = (types.intp, types.intp) if in_parts else ()
+    of_part = types.none(*numbered, *arguments)
     compiled = _compiled_within(context, kernel, of_part)
     function = ir.Function(builder.module, _PART_FUNCTION, f"{compiled.fndesc.mangled_name}.part")
     function.linkage = "internal"
     inside = ir.IRBuilder(function.append_basic_block())
     places, _, _, shared = function.args
     part = inside.ptrtoint(inside.load(places), _INTEGER)
-    parts, packed = cgutils.unpack_tuple(
-        inside, inside.load(inside.bitcast(shared, memory.type)), 2
-    )
+    parts, packed = cgutils.unpack_tuple(inside, inside.load(inside.bitcast(shared, memory)), 2)
+    number = [part, parts] if in_parts else []
     unpacked = cgutils.unpack_tuple(inside, packed, len(arguments))
-    context.call_internal_no_propagate(inside, compiled.fndesc, of_part, [part, parts, *unpacked])
+    context.call_internal_no_propagate(inside, compiled.fndesc, of_part, [*number, *unpacked])
     inside.ret_void()
     return function
 
 
-def _launch(builder: Any, body: Any, parts: Any, memory: Any) -> None:
+def _launch(builder: Any, body: Any, parts: Any, shared: Any) -> None:
     """Runs `body` for the parts 0, 1, ...: one alone here, several on the pool."""
     zero, one = (cgutils.alloca_once_value(builder, _INTEGER(i)) for i in (0, 1))
     sizes = cgutils.alloca_once_value(builder, parts)
     places = builder.bitcast(zero, _BYTES.as_pointer())
-    shared = builder.bitcast(memory, _BYTES)
     size = ir.FunctionType(_INTEGER, [])
     launch = ir.FunctionType(
         ir.VoidType(), [_BYTES, *_PART_FUNCTION.args, _INTEGER, _INTEGER, ir.IntType(32)]

@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from minae.backends.cpu_numba.jit import threaded_reduction
+from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.jit import serial, threaded_reduction
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import log, log1p, sigmoid, softplus
-from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array
 
 _NEAR = 1024  # bytes: more than one turn of a vectorized loop takes
@@ -68,11 +68,20 @@ def _loss(
     totals = scratch("losses.totals", (count,), np.float64)
     if dy is None or t.nbytes < _NEAR:
         kernel(count, y, t, factor, totals, None)
-        value[0] = scale * totals.sum()
+        add_totals(totals, float(scale), value)
     if dy is not None:
         kernel(count, None if in_place else y, t, factor, totals, dy.reshape(N, -1))
         if t.nbytes >= _NEAR:
-            value[0] = scale * totals.sum()
+            add_totals(totals, float(scale), value)
+
+
+@serial
+def add_totals(totals: Array, scale: float, value: Array) -> None:
+    """value[0] = scale · Σ totals, in their order."""
+    total = 0.0
+    for part in range(len(totals)):
+        total += totals[part]
+    value[0] = scale * total
 
 
 @threaded_reduction

@@ -9,11 +9,11 @@ from functools import cache
 
 import numpy as np
 
+from minae.backends.cpu_numba.arrays import contiguous, scratch
 from minae.backends.cpu_numba.jit import threaded, threaded_reduction
-from minae.backends.cpu_numba.losses import ArrayOrNone
+from minae.backends.cpu_numba.losses import ArrayOrNone, add_totals
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import exp, log
-from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array
 
 
@@ -35,7 +35,7 @@ def mixed_loss(
     count = parts(len(y), y.size)
     totals = scratch("mixed_loss.totals", (count,), np.float64)
     _mixed_loss(count, y, t, _ends(numeric, groups), y.dtype.type(scale), totals, dy)
-    value[0] = scale * totals.sum()
+    add_totals(totals, float(scale), value)
 
 
 def mixed_output(y: Array, numeric: int, groups: tuple[int, ...], *, out: Array) -> None:

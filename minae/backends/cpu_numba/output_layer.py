@@ -15,19 +15,21 @@ Derivations: `reference/dense.py`, `reference/activations.py`, `reference/losses
 
 import numpy as np
 
+from minae.backends.cpu_numba.arrays import scratch
 from minae.backends.cpu_numba.jit import (
     Function,
+    Kernel,
     elementwise,
     inlined,
     threaded,
     threaded_reduction,
 )
+from minae.backends.cpu_numba.losses import add_totals
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.tiles import TILE, add_product_tile, product_tile
 from minae.backends.cpu_numba.vector_math import Float, exp, log1p, sigmoid, tanh
 from minae.backends.cpu_numba.vectors import LANES, RUN, VECTOR_BYTES
-from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
 
 _BLOCK = 64  # samples, and outputs, of a block
@@ -65,14 +67,15 @@ def output_layer(
     numbers = height * width + 3 * _BLOCK * width + _BLOCK * _BLOCK + _LINES
     space = scratch("output_layer.space", (count, numbers), x.dtype)
     dx_of_parts = scratch("output_layer.dx", (count, height, width), x.dtype)
-    totals = scratch("output_layer.totals", (count, 1 + _BLOCK), np.float64)
+    totals = scratch("output_layer.totals", (count,), np.float64)
+    totals_db = scratch("output_layer.totals_db", (count, _BLOCK), np.float64)
     kernel = KERNELS[loss, activation]
-    kernel(count, x, w, b, t, number(scale), space, totals, dx_of_parts, dw, db)
+    kernel(count, x, w, b, t, number(scale), space, totals, totals_db, dx_of_parts, dw, db)
     _add_parts(parts(N, dx_of_parts.size), dx_of_parts, dx)
-    value[0] = scale * sum(totals[:, 0].tolist())
+    add_totals(totals, float(scale), value)
 
 
-def _kernel(of: Function) -> Function:
+def _kernel(of: Function) -> Kernel:
     """The kernel of the name of `of`, a loss and its gradient by the pre-activation; see below."""
     at = inlined(of)
 
@@ -101,13 +104,14 @@ def _kernel(of: Function) -> Function:
         scale: float,
         space: Array,
         totals: Array,
+        totals_db: Array,
         dx_of_parts: Array,
         dw: Array,
         db: Array | None,
     ) -> None:
         (N, K), D = x.shape, len(w)
         dx, numbers = dx_of_parts[part], space[part]
-        total, total_db = 0.0, totals[part, 1:]
+        total, total_db = 0.0, totals_db[part]
         height, width = dx.shape
         size = _BLOCK * width
         numbers[:] = 0
@@ -159,7 +163,7 @@ def _kernel(of: Function) -> Function:
                 _copy(dw_block[o, :K], dw[d + o])
             if db is not None:
                 _copy(total_db[:outputs], db[d : d + outputs])
-        totals[part, 0] = total
+        totals[part] = total
 
     return threaded_reduction(kernel, of=of)
 

@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 
+from minae.backends.cpu_numba.arrays import contiguous, scratch
 from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import cos_sin_turn, log_float64
-from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import Array
 
 # 32-bit words are kept in uint64, so that a product keeps its high half. Each constant is a uint64:

@@ -6,6 +6,7 @@ image, so that nothing is padded. The blocks of upsampling are windows that do n
 thread takes a part of the samples.
 """
 
+from minae.backends.cpu_numba.arrays import contiguous
 from minae.backends.cpu_numba.jit import elementwise, threaded
 from minae.backends.cpu_numba.sample_last import (
     like_sample_last,
@@ -14,7 +15,6 @@ from minae.backends.cpu_numba.sample_last import (
     sample_last,
     share_of_runs,
 )
-from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array, Pair
 
 

@@ -2,21 +2,21 @@
 
 Layers and models do no arithmetic of their own, they call operations in order. The order and the
 arrays are the same at every step, so it is enough to go through the layers once and to note what
-they ask for. The later steps go over the list, without the layers (a few per cent of a small
-model's step). Its use is another: the list shows what follows what, and `fusion.py` replaces calls
-that one kernel can do.
+they ask for. The list shows what follows what: `fusion.py` replaces calls that one kernel can do.
+The first step goes over the list, call by call, and compiles its kernels; the later ones run them
+without Python (`program.py`).
 """
 
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from inspect import signature
 from typing import Any
 
 from minae.backends.cpu_numba.ahead import compiled_ahead
 from minae.backends.cpu_numba.fusion import Call, fused
+from minae.backends.cpu_numba.program import Program
 from minae.backends.spec import OPERATIONS
 
 # What makes an array or answers a question is done at once, everything else is noted.
@@ -30,15 +30,10 @@ def record(run: Callable[[], None]) -> Callable[[], None]:
     with _noting, _noted() as calls:
         run()
     calls = fused(calls)
-    replay = partial(_do, calls)
     with compiled_ahead(calls):
-        replay()
-    return replay
-
-
-def _do(calls: list[Call]) -> None:
-    for function, arguments in calls:
-        function(**arguments)
+        for function, arguments in calls:
+            function(**arguments)
+        return Program(calls)
 
 
 @contextmanager

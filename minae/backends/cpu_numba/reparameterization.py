@@ -1,6 +1,7 @@
 """The reparameterization z = mean + σ ⊙ ε, σ = exp(½ log_var), one pass each way."""
 
-from minae.backends.cpu_numba.jit import elementwise
+from minae.backends.cpu_numba.jit import threaded
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import exp
 from minae.backends.cpu_numba.vectors import contiguous_rows, row_of
 from minae.backends.spec import Array
@@ -14,7 +15,7 @@ def reparameterize_forward(mean: Array, log_var: Array, eps: Array, *, out: Arra
     mean = contiguous_rows("reparameterization.mean", mean)
     log_var = contiguous_rows("reparameterization.log_var", log_var)
     eps = contiguous_rows("reparameterization.eps", eps)
-    _reparameterize_forward(mean, log_var, eps, out)
+    _reparameterize_forward(parts(len(out), out.size), mean, log_var, eps, out)
 
 
 def reparameterize_backward(
@@ -33,33 +34,43 @@ def reparameterize_backward(
     dz = contiguous_rows("reparameterization.dz", dz)
     log_var = contiguous_rows("reparameterization.log_var", log_var)
     eps = contiguous_rows("reparameterization.eps", eps)
-    _reparameterize_backward(dz, log_var, eps, accumulate, dmean, dlog_var)
+    count = parts(len(dz), dz.size)
+    _reparameterize_backward(count, dz, log_var, eps, accumulate, dmean, dlog_var)
 
 
-@elementwise
-def _reparameterize_forward(mean: Array, log_var: Array, eps: Array, out: Array) -> None:
+@threaded
+def _reparameterize_forward(
+    part: int, parts: int, mean: Array, log_var: Array, eps: Array, out: Array
+) -> None:
     N, Z = out.shape
     half = out.dtype.type(0.5)
-    for n in range(N):
+    first, end = share(part, parts, N)
+    for n in range(first, end):
         m, s, e, z = row_of(mean, n), row_of(log_var, n), row_of(eps, n), row_of(out, n)
         for i in range(Z):
             z[i] = m[i] + exp(half * s[i]) * e[i]
 
 
-@elementwise
+@threaded
 def _reparameterize_backward(
-    dz: Array, log_var: Array, eps: Array, accumulate: bool, dmean: Array, dlog_var: Array
+    part: int,
+    parts: int,
+    dz: Array,
+    log_var: Array,
+    eps: Array,
+    accumulate: bool,
+    dmean: Array,
+    dlog_var: Array,
 ) -> None:
     N, Z = dz.shape
     half = dz.dtype.type(0.5)
-    for n in range(N):
+    first, end = share(part, parts, N)
+    for n in range(first, end):
         g, s, e = row_of(dz, n), row_of(log_var, n), row_of(eps, n)
         dm, ds = row_of(dmean, n), row_of(dlog_var, n)
         for i in range(Z):
             h = half * g[i] * e[i] * exp(half * s[i])
-            before = ds[
-                i
-            ]  # read in either case: a load that hangs on a condition is not vectorized
+            before = ds[i]  # read in either case: a load that hangs on a condition is no vector's
             ds[i] = before + h if accumulate else h
         for i in range(Z):  # on its own: one loop that writes both halves is not vectorized
             before = dm[i]

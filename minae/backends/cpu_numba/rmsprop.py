@@ -2,8 +2,9 @@
 
 import math
 
-from minae.backends.cpu_numba.jit import elementwise
-from minae.backends.cpu_numpy.arrays import contiguous
+from minae.backends.cpu_numba.arrays import contiguous
+from minae.backends.cpu_numba.jit import threaded
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.spec import Array
 
 
@@ -21,17 +22,27 @@ def rmsprop(
     Plain form: `cpu_numpy.rmsprop.rmsprop`, a pass for each operation.
     """
     dw = contiguous("rmsprop.dw", dw)
-    _rmsprop(w, dw, v, lr, float(alpha), float(eps), float(weight_decay))
+    rates = float(alpha), float(eps), float(weight_decay)
+    _rmsprop(parts(w.size, w.size), w, dw, v, lr, *rates)
 
 
-@elementwise
+@threaded
 def _rmsprop(
-    w: Array, dw: Array, v: Array, lr: Array, alpha: float, eps: float, weight_decay: float
+    part: int,
+    parts: int,
+    w: Array,
+    dw: Array,
+    v: Array,
+    lr: Array,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
 ) -> None:
     number = w.dtype.type
     rate, epsilon, decay = number(lr[0]), number(eps), number(weight_decay)
     a, c = number(alpha), number(1.0 - alpha)
-    for i in range(len(w)):
+    first, end = share(part, parts, len(w))
+    for i in range(first, end):
         g = dw[i] + decay * w[i]
         v[i] = a * v[i] + c * (g * g)
         w[i] -= rate * g / (math.sqrt(v[i]) + epsilon)

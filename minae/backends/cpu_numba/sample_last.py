@@ -12,6 +12,7 @@ the same lines of cache.
 
 import numpy.typing as npt
 
+from minae.backends.cpu_numba.arrays import scratch
 from minae.backends.cpu_numba.jit import elementwise
 from minae.backends.cpu_numba.threads import parts
 from minae.backends.cpu_numba.vectors import (
@@ -22,7 +23,6 @@ from minae.backends.cpu_numba.vectors import (
     transpose_edge,
     transpose_tile,
 )
-from minae.backends.cpu_numpy.arrays import scratch
 from minae.backends.spec import Array
 
 _CHUNK = 256  # samples in a chunk at most

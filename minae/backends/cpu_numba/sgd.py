@@ -1,7 +1,8 @@
 """Stochastic gradient descent with momentum, one pass over all parameters."""
 
-from minae.backends.cpu_numba.jit import elementwise
-from minae.backends.cpu_numpy.arrays import contiguous
+from minae.backends.cpu_numba.arrays import contiguous
+from minae.backends.cpu_numba.jit import threaded
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.spec import Array
 
 
@@ -20,11 +21,14 @@ def sgd(
     Plain form: `cpu_numpy.sgd.sgd`, a pass for each operation.
     """
     dw = contiguous("sgd.dw", dw)
-    _sgd(w, dw, velocity, lr, float(momentum), float(weight_decay), nesterov)
+    rates = float(momentum), float(weight_decay)
+    _sgd(parts(w.size, w.size), w, dw, velocity, lr, *rates, nesterov)
 
 
-@elementwise
+@threaded
 def _sgd(
+    part: int,
+    parts: int,
     w: Array,
     dw: Array,
     velocity: Array,
@@ -36,7 +40,8 @@ def _sgd(
     rate = w.dtype.type(lr[0])
     mu = w.dtype.type(momentum)
     decay = w.dtype.type(weight_decay)
-    for i in range(len(w)):
+    first, end = share(part, parts, len(w))
+    for i in range(first, end):
         g = dw[i] + decay * w[i]
         u = mu * velocity[i] + g
         velocity[i] = u

@@ -1,8 +1,12 @@
 """Softmax and cross-entropy as one operation on logits, one pass over each row in cache."""
 
-from minae.backends.cpu_numba.jit import reduction
+import numpy as np
+
+from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.jit import threaded_reduction
+from minae.backends.cpu_numba.losses import add_totals
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import exp, log
-from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
 
 
@@ -16,15 +20,25 @@ def softmax_cross_entropy(
     """
     logits = contiguous("softmax_cross_entropy.logits", logits)
     labels = contiguous("softmax_cross_entropy.labels", labels)
-    value[0] = scale * _softmax_cross_entropy(logits, labels, logits.dtype.type(scale), dlogits)
+    count, factor = parts(len(logits), logits.size), logits.dtype.type(scale)
+    totals = scratch("softmax_cross_entropy.totals", (count,), np.float64)
+    _softmax_cross_entropy(count, logits, labels, factor, totals, dlogits)
+    add_totals(totals, float(scale), value)
 
 
-@reduction
+@threaded_reduction
 def _softmax_cross_entropy(
-    logits: Array, labels: Array, scale: float, dlogits: Array | None
-) -> float:
+    part: int,
+    parts: int,
+    logits: Array,
+    labels: Array,
+    scale: float,
+    totals: Array,
+    dlogits: Array | None,
+) -> None:
     total = 0.0
-    for n in range(len(labels)):
+    first, end = share(part, parts, len(labels))
+    for n in range(first, end):
         top = logits[n, 0]
         for c in range(logits.shape[1]):
             top = max(top, logits[n, c])
@@ -40,4 +54,4 @@ def _softmax_cross_entropy(
             for c in range(logits.shape[1]):
                 dlogits[n, c] *= scale / normalizer
             dlogits[n, labels[n]] -= scale
-    return total
+    totals[part] = total

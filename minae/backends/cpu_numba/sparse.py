@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from minae.backends.cpu_numba.jit import elementwise, threaded
+from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.jit import elementwise, not_in_kernels, threaded
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.tiles import TILE, add_rows_to_strip, add_strip_to_rows
 from minae.backends.cpu_numba.vectors import VECTOR_BYTES
 from minae.backends.cpu_numpy import sparse
-from minae.backends.cpu_numpy.arrays import contiguous, scratch
 from minae.backends.spec import STRIP, Array
 
 # Microseconds for N rows of MNIST (39 % of its strips) and K features, float32, two threads, beside
@@ -42,6 +42,7 @@ def sparse_matmul(strips: Array, rows: Array, x: Array, w: Array, *, out: Array)
     """
     (N, D), K = x.shape, len(w)
     if D % STRIP:
+        not_in_kernels()
         sparse.sparse_matmul(strips, rows, x, w, out=out)
         return
     width = _width(K, w)
@@ -51,9 +52,7 @@ def sparse_matmul(strips: Array, rows: Array, x: Array, w: Array, *, out: Array)
     count = parts(N, x.size)
     words, samples = _list_space(count, strips)
     x = contiguous("sparse.x", x)
-    _sparse_matmul(count, strips, rows, x, w_turned, words, samples, y)
-    if y is not out:
-        np.copyto(out, y[:, :K])
+    _sparse_matmul(count, strips, rows, x, w_turned, words, samples, y, out)
 
 
 def sparse_weight_gradient(strips: Array, rows: Array, x: Array, dy: Array, *, out: Array) -> None:
@@ -63,6 +62,7 @@ def sparse_weight_gradient(strips: Array, rows: Array, x: Array, dy: Array, *, o
     """
     (N, D), K = x.shape, len(out)
     if D % STRIP:
+        not_in_kernels()
         sparse.sparse_weight_gradient(strips, rows, x, dy, out=out)
         return
     width = _width(K, out)
@@ -122,8 +122,9 @@ def _sparse_matmul(
     words: Array,
     samples: Array,
     y: Array,
+    out: Array,
 ) -> None:
-    """y (N, width) = (x ⊙ m) w for w (D, width)."""
+    """y (N, width) = (x ⊙ m) w for w (D, width), and out (N, K) = y where it is another array."""
     columns = 2 * VECTOR_BYTES // y.itemsize
     first, end = share(part, parts, len(y))
     with_strip, bits = samples[part], words[part]
@@ -140,6 +141,10 @@ def _sparse_matmul(
             for k in range(0, y.shape[1], columns):
                 for i in range(0, count, TILE):
                     add_strip_to_rows(x, w, with_strip, i, s * STRIP, k, y)
+        if y.shape[1] > out.shape[1]:
+            for n in range(start, stop):
+                for k in range(out.shape[1]):
+                    out[n, k] = y[n, k]
 
 
 @threaded

@@ -14,8 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.np.arrayobj import make_array, populate_array
 
+from minae.backends.cpu_numba.arrays import contiguous
 from minae.backends.cpu_numba.jit import intrinsic
-from minae.backends.cpu_numpy.arrays import contiguous
 from minae.backends.spec import Array
 
 _AVX512 = bool(binding.get_host_cpu_features().get("avx512f", False))
