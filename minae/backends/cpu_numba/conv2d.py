@@ -278,10 +278,10 @@ def _by_windows(w: Array, w_taps: Array) -> None:
     """w_taps[g, a, b, c, k] = w[g·K/G + k, c, a, b]."""
     G, KH, KW, C, K = w_taps.shape
     for g in range(G):
-        for k in range(K):
-            for c in range(C):
-                for a in range(KH):
-                    for b in range(KW):
+        for c in range(C):
+            for a in range(KH):
+                for b in range(KW):
+                    for k in range(K):
                         w_taps[g, a, b, c, k] = w[g * K + k, c, a, b]
 
 
@@ -292,11 +292,14 @@ def _by_readers(w: Array, patch: Pair, w_taps: Array) -> None:
     C, (FH, FW) = w.shape[1], patch
     for g in range(G):
         for k in range(K):
-            for c in range(C):
-                for a in range(A * FH):
-                    for b in range(B * FW):
-                        place = (a % FH * FW + b % FW) * C + c
-                        w_taps[g, a // FH, b // FW, k, place] = w[g * K + k, c, a, b]
+            for a in range(A):
+                for b in range(B):
+                    row = w_taps[g, a, b, k]
+                    for e in range(FH):
+                        for f in range(FW):
+                            for c in range(C):
+                                number = w[g * K + k, c, a * FH + e, b * FW + f]
+                                row[(e * FW + f) * C + c] = number
 
 
 @elementwise

@@ -5,7 +5,7 @@ import numpy as np
 from minae.backends.cpu_numba.arrays import scratch
 from minae.backends.cpu_numba.jit import threaded_reduction
 from minae.backends.cpu_numba.losses import add_totals
-from minae.backends.cpu_numba.threads import parts, share
+from minae.backends.cpu_numba.threads import EXPONENTIAL, parts, share
 from minae.backends.cpu_numba.vector_math import expm1
 from minae.backends.cpu_numba.vectors import contiguous_rows, row_of
 from minae.backends.spec import Array
@@ -26,7 +26,7 @@ def gaussian_kl(
     """
     mean = contiguous_rows("gaussian_kl.mean", mean)
     log_var = contiguous_rows("gaussian_kl.log_var", log_var)
-    count, factor = parts(len(mean), mean.size), mean.dtype.type(scale)
+    count, factor = parts(len(mean), EXPONENTIAL * mean.size), mean.dtype.type(scale)
     totals = scratch("gaussian_kl.totals", (count,), np.float64)
     _gaussian_kl(count, mean, log_var, factor, totals, dmean, dlog_var)
     add_totals(totals, 0.5 * scale, value)

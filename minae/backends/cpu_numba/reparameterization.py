@@ -1,7 +1,7 @@
 """The reparameterization z = mean + σ ⊙ ε, σ = exp(½ log_var), one pass each way."""
 
 from minae.backends.cpu_numba.jit import threaded
-from minae.backends.cpu_numba.threads import parts, share
+from minae.backends.cpu_numba.threads import EXPONENTIAL, parts, share
 from minae.backends.cpu_numba.vector_math import exp
 from minae.backends.cpu_numba.vectors import contiguous_rows, row_of
 from minae.backends.spec import Array
@@ -15,7 +15,7 @@ def reparameterize_forward(mean: Array, log_var: Array, eps: Array, *, out: Arra
     mean = contiguous_rows("reparameterization.mean", mean)
     log_var = contiguous_rows("reparameterization.log_var", log_var)
     eps = contiguous_rows("reparameterization.eps", eps)
-    _reparameterize_forward(parts(len(out), out.size), mean, log_var, eps, out)
+    _reparameterize_forward(parts(len(out), EXPONENTIAL * out.size), mean, log_var, eps, out)
 
 
 def reparameterize_backward(
@@ -34,7 +34,7 @@ def reparameterize_backward(
     dz = contiguous_rows("reparameterization.dz", dz)
     log_var = contiguous_rows("reparameterization.log_var", log_var)
     eps = contiguous_rows("reparameterization.eps", eps)
-    count = parts(len(dz), dz.size)
+    count = parts(len(dz), EXPONENTIAL * dz.size)
     _reparameterize_backward(count, dz, log_var, eps, accumulate, dmean, dlog_var)
 
 
