@@ -9,8 +9,6 @@ Where OpenMP is missing, or BLAS offers no products to call from a kernel, there
 BLAS keeps its threads.
 """
 
-from functools import cache
-
 import numba
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
@@ -21,8 +19,8 @@ _LEAST = 8192  # numbers in a part: 1 to 2 µs of work, what it costs to wake a 
 _most_parts = 1
 
 
-@cache
 def _blas() -> ThreadpoolController:
+    """What is loaded by now: SciPy, say, brings a BLAS of its own."""
     return ThreadpoolController().select(user_api="blas")
 
 
