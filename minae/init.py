@@ -12,7 +12,10 @@ from typing import Protocol
 import numpy as np
 
 from minae import random
-from minae.backends.spec import Array, Backend
+from minae.backends import cpu_numpy
+from minae.backends.spec import Array
+
+_TOGETHER = 64  # rows that are drawn at a time: the scratch for all would outlive them
 
 
 class Initializer(Protocol):
@@ -23,26 +26,28 @@ class Initializer(Protocol):
 
 @dataclass(frozen=True)
 class Draw:
-    """Random numbers of the parameter with this number: uniform in (0, 1) or standard normal."""
+    """Random numbers of the parameter with this number: uniform in (0, 1) or standard normal.
 
-    ops: Backend
+    They are drawn by NumPy whatever the backend, since values are wanted on the host, and once.
+    """
+
     seed: int
     number: int
     rows: int
     columns: int
 
     def uniform(self) -> Array:
-        return self._fill(self.ops.random_uniform)
+        return self._fill(cpu_numpy.random_uniform)
 
     def normal(self) -> Array:
-        return self._fill(self.ops.random_normal)
+        return self._fill(cpu_numpy.random_normal)
 
     def _fill(self, operation) -> Array:  # type: ignore[no-untyped-def]
-        out = self.ops.empty((self.rows, self.columns), np.float64)
-        number = self.ops.asarray(np.array([self.number]), np.int64)
-        rows = self.ops.asarray(np.arange(self.rows), np.int64)
-        operation(self.seed, random.WEIGHTS, number, rows, out=out)
-        return self.ops.to_numpy(out)
+        out, number = np.empty((self.rows, self.columns)), np.array([self.number])
+        for first in range(0, self.rows, _TOGETHER):
+            rows = np.arange(first, min(first + _TOGETHER, self.rows))
+            operation(self.seed, random.WEIGHTS, number, rows, out=out[rows[0] : rows[-1] + 1])
+        return out
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,11 @@ class Parameters:
                 setattr(layer, name, self.views[f"{path}.{name}"])
                 setattr(layer, f"d{name}", self.gradient_views[f"{path}.{name}"])
             for name, statistic in layer.statistics().items():
-                array = ops.asarray(_initial(ops, statistic, seed, 0), self.dtype)
+                array = ops.asarray(_initial(statistic, seed, 0), self.dtype)
                 self.statistics[f"{path}.{name}"] = array
                 setattr(layer, name, array)
         for number, (path, parameter) in enumerate(wanted.items()):
-            self.assign(path, _initial(ops, parameter, seed, number))
+            self.assign(path, _initial(parameter, seed, number))
 
     def assign(self, path: str, values: npt.ArrayLike) -> None:
         """Set the array of this path, from the host.
@@ -112,8 +112,8 @@ def _views(flat: Array, wanted: dict[str, Parameter], starts: dict[str, int]) ->
     }
 
 
-def _initial(ops: Backend, parameter: Parameter, seed: int, number: int) -> Array:
+def _initial(parameter: Parameter, seed: int, number: int) -> Array:
     """Host values of one parameter: row r of the array is row r of the draw."""
     rows, columns = parameter.shape[0], prod(parameter.shape[1:])
-    draw = Draw(ops, seed, number, rows, columns)
+    draw = Draw(seed, number, rows, columns)
     return parameter.init(draw, parameter.fan_in, parameter.fan_out).reshape(parameter.shape)

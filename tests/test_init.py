@@ -195,12 +195,11 @@ def test_seeds_differ_and_repeat(backend):
 @every_backend
 def test_order_of_evaluation_does_not_matter(backend):
     """Parameter 4 drawn alone, first, or with fewer rows or columns, is what it is in a network."""
-    ops = get_backend(backend)
     wanted = initial(layers(), backend)["layer.2.w"]  # (33, 5), parameter number 4
     for rows, columns in ((33, 5), (10, 5), (33, 4)):
-        alone = He()(Draw(ops, 0, 4, rows, columns), 5, 33)
+        alone = He()(Draw(0, 4, rows, columns), 5, 33)
         np.testing.assert_allclose(alone, wanted[:rows, :columns], rtol=1e-15)
-    others = [He()(Draw(ops, 0, number, 33, 5), 5, 33) for number in range(4)]
+    others = [He()(Draw(0, number, 33, 5), 5, 33) for number in range(4)]
     assert not np.isclose(others, wanted).any()
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minae.backends.cpu_numba.arrays import contiguous, scratch
-from minae.backends.cpu_numba.channels import BLOCK, add_parts, collect, collect_sample, spread
+from minae.backends.cpu_numba.channels import BLOCK, add_parts, collect_gradient, spread
 from minae.backends.cpu_numba.jit import (
     Bound,
     Function,
@@ -225,10 +225,7 @@ def _backward(df: Function) -> Kernel:
                     g = inline(y[n, d], source[n, d], slope)
                     dx[n, d] = g
                     row[d] += g
-            if len(db) == 1:
-                collect(row, total)
-            else:
-                collect_sample(row, db[start])
+            collect_gradient(row, start, total, db)
 
     return threaded(kernel, of=df)
 

@@ -1,8 +1,8 @@
 """Arrays live in host memory, as in the NumPy backend: its functions serve as they are."""
 
 from minae.backends import cpu_numpy
-from minae.backends.cpu_numba.jit import not_in_kernels, threaded
-from minae.backends.cpu_numba.threads import parts, set_threads, share
+from minae.backends.cpu_numba.jit import not_in_kernels, serial
+from minae.backends.cpu_numba.threads import set_threads
 from minae.backends.cpu_numpy import arrays
 from minae.backends.cpu_numpy.arrays import (
     asarray,
@@ -34,7 +34,7 @@ def add(a: Array, b: Array, *, out: Array) -> None:
     """out = a + b; see spec. A kernel, since a step adds up its losses."""
     a, b = contiguous("add.a", a).reshape(-1), contiguous("add.b", b).reshape(-1)
     if out.flags.c_contiguous:
-        _add(parts(out.size, out.size), a, b, out.reshape(-1))
+        _add(a, b, out.reshape(-1))
     else:
         not_in_kernels()
         cpu_numpy.add(a.reshape(out.shape), b.reshape(out.shape), out=out)
@@ -53,8 +53,7 @@ def contiguous(slot: str, x: Array) -> Array:
     return arrays.contiguous(slot, x)
 
 
-@threaded
-def _add(part: int, parts: int, a: Array, b: Array, out: Array) -> None:
-    first, end = share(part, parts, len(out))
-    for i in range(first, end):
+@serial
+def _add(a: Array, b: Array, out: Array) -> None:
+    for i in range(len(out)):
         out[i] = a[i] + b[i]

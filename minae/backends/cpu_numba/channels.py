@@ -41,22 +41,14 @@ def collect(row: Array, totals: Array) -> None:
         totals[c] += total
 
 
-@reduction
-def collect_sample(row: Array, db: Array) -> None:
-    """db[c] = Σ row[c, h, w] over h, w, summed in float64; then row = 0."""
-    L = len(row) // len(db)
-    if L == 1:
-        for c in range(len(db)):
-            db[c] = row[c]
-            row[c] = 0
-        return
-    for c in range(len(db)):
-        channel = row[c * L : (c + 1) * L]
-        total = 0.0
-        for d in range(len(channel)):
-            total += channel[d]
-            channel[d] = 0
-        db[c] = total
+@elementwise
+def collect_gradient(row: Array, n: int, totals: Array, db: Array) -> None:
+    """Adds row to totals, which are those of sample n where db has one row a sample."""
+    collect(row, totals)
+    if len(db) > 1:
+        for k in range(len(totals)):
+            db[n, k] = totals[k]
+            totals[k] = 0
 
 
 @serial

@@ -131,7 +131,7 @@ def _forward(
     y_rows: Array,
     blocks: int,
     code: int,
-    memory: Array,
+    place: int,
     y: Array,
 ) -> None:
     N, K, OH, OW = y.shape
@@ -162,7 +162,7 @@ def _forward(
             _add_products(group, p[part], q[part], w_rows[part, g], L, T, y_rows[part])
             transpose(y_rows[part], y[n, g * k : (g + 1) * k].reshape(k, L))
         if share(done, blocks, N)[1] == n + 1:
-            do_part(code, memory, done)
+            do_part(code, place, done)
             done += 1
 
 

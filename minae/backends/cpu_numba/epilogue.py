@@ -14,18 +14,18 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from minae.backends.cpu_numba.activations import add_bias_gradient, bound_backward, bound_forward
-from minae.backends.cpu_numba.jit import AT_ONCE, elementwise
+from minae.backends.cpu_numba.jit import elementwise
 from minae.backends.cpu_numba.threads import most_parts, share
 from minae.backends.spec import Array
 
 _TOGETHER = 32  # samples in a block: of large images so many lie in the second cache
 
-Then: TypeAlias = tuple[int, int, Array]  # blocks, and a bound kernel's code and arguments
+Then: TypeAlias = tuple[int, int, int]  # blocks, and the addresses of a bound kernel
 
 
 def nothing(samples: int) -> Then:
     """What follows a convolution that stands alone."""
-    return _blocks_of(samples), 0, AT_ONCE
+    return _blocks_of(samples), 0, 0
 
 
 def _blocks_of(samples: int) -> int:
@@ -52,7 +52,7 @@ def activated(
     """out = f(convolve(**arguments) + b)."""
     blocks = _blocks_of(len(out))
     then = bound_forward(blocks, out, b, activation, slope)
-    convolve(**arguments, then=(blocks, then.code, then.memory), out=out)
+    convolve(**arguments, then=(blocks, then.code, then.place), out=out)
 
 
 def differentiated(
@@ -71,5 +71,5 @@ def differentiated(
     """
     blocks = _blocks_of(len(dx))
     then = bound_backward(blocks, dx, y, activation, slope, db)
-    convolve(**arguments, then=(blocks, then.code, then.memory), out=dx)
+    convolve(**arguments, then=(blocks, then.code, then.place), out=dx)
     add_bias_gradient(then.arguments)

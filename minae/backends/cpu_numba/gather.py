@@ -2,7 +2,7 @@
 
 from minae.backends import cpu_numpy
 from minae.backends.cpu_numba.arrays import contiguous
-from minae.backends.cpu_numba.jit import not_in_kernels, threaded
+from minae.backends.cpu_numba.jit import not_in_kernels, serial, threaded
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import prefetch
 from minae.backends.spec import Array
@@ -24,12 +24,12 @@ def gather(source: Array, indices: Array, scale: float, shift: float, *, out: Ar
 def take(source: Array, indices: Array, *, out: Array) -> None:
     """out[n] = source[indices[n]]. Plain form: `cpu_numpy.gather.take`."""
     source = contiguous("gather.source", source)
-    _take(parts(len(out), out.size), source, contiguous("gather.indices", indices), out)
+    _take(source, contiguous("gather.indices", indices), out)
 
 
 def one_hot(labels: Array, *, out: Array) -> None:
     """out[n, c] = 1 if c == labels[n] else 0. Plain form: `cpu_numpy.gather.one_hot`."""
-    _one_hot(parts(len(out), out.size), contiguous("gather.labels", labels), out)
+    _one_hot(contiguous("gather.labels", labels), out)
 
 
 def binarize(x: Array, u: Array, *, out: Array) -> None:
@@ -59,18 +59,16 @@ def _gather(
             out[n, d] = scale * number(row[d]) + shift
 
 
-@threaded
-def _take(part: int, parts: int, source: Array, indices: Array, out: Array) -> None:
-    first, end = share(part, parts, len(out))
-    for n in range(first, end):
+@serial
+def _take(source: Array, indices: Array, out: Array) -> None:
+    for n in range(len(out)):
         out[n] = source[indices[n]]
 
 
-@threaded
-def _one_hot(part: int, parts: int, labels: Array, out: Array) -> None:
+@serial
+def _one_hot(labels: Array, out: Array) -> None:
     N, classes = out.shape
-    first, end = share(part, parts, N)
-    for n in range(first, end):
+    for n in range(N):
         for c in range(classes):
             out[n, c] = labels[n] == c
 

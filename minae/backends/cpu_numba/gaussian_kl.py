@@ -1,11 +1,6 @@
 """KL divergence of a diagonal normal from the standard normal: value and gradient in one pass."""
 
-import numpy as np
-
-from minae.backends.cpu_numba.arrays import scratch
-from minae.backends.cpu_numba.jit import threaded_reduction
-from minae.backends.cpu_numba.losses import add_totals
-from minae.backends.cpu_numba.threads import EXPONENTIAL, parts, share
+from minae.backends.cpu_numba.jit import serial_reduction
 from minae.backends.cpu_numba.vector_math import expm1
 from minae.backends.cpu_numba.vectors import contiguous_rows, row_of
 from minae.backends.spec import Array
@@ -26,28 +21,23 @@ def gaussian_kl(
     """
     mean = contiguous_rows("gaussian_kl.mean", mean)
     log_var = contiguous_rows("gaussian_kl.log_var", log_var)
-    count, factor = parts(len(mean), EXPONENTIAL * mean.size), mean.dtype.type(scale)
-    totals = scratch("gaussian_kl.totals", (count,), np.float64)
-    _gaussian_kl(count, mean, log_var, factor, totals, dmean, dlog_var)
-    add_totals(totals, 0.5 * scale, value)
+    _gaussian_kl(mean, log_var, float(scale), value, dmean, dlog_var)
 
 
-@threaded_reduction
+@serial_reduction
 def _gaussian_kl(
-    part: int,
-    parts: int,
     mean: Array,
     log_var: Array,
     scale: float,
-    totals: Array,
+    value: Array,
     dmean: Array | None,
     dlog_var: Array | None,
 ) -> None:
     N, Z = mean.shape
-    half_scale = scale * mean.dtype.type(0.5)
+    factor = mean.dtype.type(scale)
+    half_factor = factor * mean.dtype.type(0.5)
     total = 0.0
-    first, end = share(part, parts, N)
-    for n in range(first, end):
+    for n in range(N):
         m, s = row_of(mean, n), row_of(log_var, n)
         if dmean is not None and dlog_var is not None:
             dm, ds = row_of(dmean, n), row_of(dlog_var, n)
@@ -56,9 +46,9 @@ def _gaussian_kl(
             variance_less_1 = expm1(s[z])
             of_sample += m[z] * m[z] + (variance_less_1 - s[z])
             if dlog_var is not None:
-                ds[z] = half_scale * variance_less_1
+                ds[z] = half_factor * variance_less_1
         total += of_sample
         if dmean is not None:  # on its own: one loop that writes both halves is not vectorized
             for z in range(Z):
-                dm[z] = scale * m[z]
-    totals[part] = total
+                dm[z] = factor * m[z]
+    value[0] = 0.5 * scale * total

@@ -29,7 +29,6 @@ from numba.core import cgutils
 from numba.core.compiler import compile_internal
 from numba.core.targetconfig import ConfigStack
 from numba.extending import intrinsic as numba_intrinsic
-from numba.np.arrayobj import make_array
 
 from minae.backends.cpu_numba.compiler import compiled
 from minae.backends.spec import Array
@@ -106,15 +105,16 @@ inlined: Callable[[Function], Function] = njit(inline="always")
 it is."""
 
 
-BOUND, AT_ONCE = 1024, np.empty(0, np.uint8)
+BOUND = 1024  # bytes for a kernel's arguments
 
 
 class Bound(NamedTuple):
-    """A kernel with its arguments: the address of its code, the memory that the arguments are
-    written in, and the arguments themselves, whose arrays must live as long."""
+    """A kernel with its arguments: the addresses of its code and of what is written of them, and
+    that memory and the arguments themselves, whose arrays must live as long."""
 
     kernel: "Kernel"
     code: int
+    place: int
     memory: Array
     arguments: tuple[Any, ...]
 
@@ -162,7 +162,7 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> None:
         if _noting.noted is None:
-            self.compiled(AT_ONCE, *arguments)
+            self.compiled(0, *arguments)
         else:
             _noting.noted.called.append(self._with(arguments))
 
@@ -175,7 +175,8 @@ class Kernel:
 
     def _with(self, arguments: tuple[Any, ...]) -> Bound:
         memory = np.empty(BOUND, np.uint8)
-        return Bound(self, self.compiled(memory, *arguments), memory, arguments)
+        place = memory.ctypes.data
+        return Bound(self, self.compiled(place, *arguments), place, memory, arguments)
 
 
 def threaded(kernel: Function, of: Function | None = None) -> Kernel:
@@ -201,9 +202,9 @@ def serial_reduction(kernel: Function) -> Kernel:
 
 
 def _over_parts(kernel: Function, of: Function, parts: str = "") -> Function:
-    """The function of (bound_in, parts, ...) that runs all parts of the kernel, each on a thread,
-    where `bound_in` is `AT_ONCE`. Else it has BOUND bytes: the arguments are written there, and it
-    returns where the code begins. A kernel that is not in parts is one, "1".
+    """The function of (bound_at, parts, ...) that runs all parts of the kernel, each on a thread,
+    where `bound_at` is 0. Else it is the address of BOUND bytes: the arguments are written there,
+    and the address of the code is returned. A kernel that is not in parts is one, "1".
 
     It is written as source, since Numba sorts calls by the types of named arguments, and has the
     place and the name of `of`, by which Numba finds it in its cache.
@@ -211,7 +212,7 @@ def _over_parts(kernel: Function, of: Function, parts: str = "") -> Function:
     names = [*inspect.signature(kernel).parameters]
     if not parts:
         _, parts, *names = names
-    taken = ["bound_in", *([] if parts == "1" else [parts]), *names]
+    taken = ["bound_at", *([] if parts == "1" else [parts]), *names]
     # Two kernels of one name, compiled in two processes and loaded by a third, would be taken for
     # one another: names in machine code are those of the functions.
     kernel.__qualname__ = of.__qualname__
@@ -219,7 +220,7 @@ def _over_parts(kernel: Function, of: Function, parts: str = "") -> Function:
     source = (
         "\n" * (place.co_firstlineno - 1)
         + f"def {of.__name__}({', '.join(taken)}): "
-        + f"return _run(bound_in, {parts}, ({''.join(name + ', ' for name in names)}))"
+        + f"return _run(bound_at, {parts}, ({''.join(name + ', ' for name in names)}))"
     )
     run = _runner(kernel, in_parts=parts != "1")
     scope: dict[str, Any] = {"_run": run, "__name__": of.__module__}
@@ -230,53 +231,50 @@ def _over_parts(kernel: Function, of: Function, parts: str = "") -> Function:
 
 
 def _runner(kernel: Function, *, in_parts: bool) -> Function:
-    """The intrinsic (memory, parts, arguments) that calls kernel(part, parts, *arguments) for each
+    """The intrinsic (place, parts, arguments) that calls kernel(part, parts, *arguments) for each
     part, or kernel(*arguments); or binds the kernel."""
 
     @intrinsic
-    def run(typing_context: Any, memory: Any, parts: Any, arguments: Any) -> Any:
+    def run(typing_context: Any, place: Any, parts: Any, arguments: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            given = make_array(memory)(context, builder, values[0])
             shared = ir.LiteralStructType([value.type for value in values[1:]])
             size = context.get_abi_sizeof(shared)
             if size > BOUND:
                 raise ValueError(f"arguments of {kernel.__qualname__} take {size} of {BOUND} bytes")
             here = cgutils.alloca_once(builder, shared)
-            there = builder.bitcast(given.data, here.type)
+            there = builder.inttoptr(values[0], here.type)
             body = _part_function(context, builder, kernel, arguments, here.type, in_parts)
-            at_once = builder.icmp_signed("==", given.nitems, _INTEGER(0))
-            place = builder.select(at_once, here, there)
-            builder.store(cgutils.pack_struct(builder, values[1:]), place)
+            at_once = builder.icmp_signed("==", values[0], _INTEGER(0))
+            memory = builder.select(at_once, here, there)
+            builder.store(cgutils.pack_struct(builder, values[1:]), memory)
             with builder.if_then(at_once):
                 _launch(builder, body, values[1], builder.bitcast(here, _BYTES))
             return builder.ptrtoint(body, _INTEGER)
 
-        return types.intp(memory, types.intp, arguments), generate
+        return types.intp(types.intp, types.intp, arguments), generate
 
     return run
 
 
 @intrinsic
-def do_part(typing_context: Any, code: Any, memory: Any, part: Any) -> Any:
+def do_part(typing_context: Any, code: Any, place: Any, part: Any) -> Any:
     """Does one part of a bound kernel, here and now; nothing where code is 0."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        code, arguments, part = values
+        code, memory, part = values
         with builder.if_then(builder.icmp_signed("!=", code, _INTEGER(0))):
             body = builder.inttoptr(code, _PART_FUNCTION.as_pointer())
-            place = cgutils.alloca_once_value(builder, builder.inttoptr(part, _BYTES))
-            shared = make_array(memory)(context, builder, arguments).data
+            number = cgutils.alloca_once_value(builder, builder.inttoptr(part, _BYTES))
             unused = ir.Constant(_INTEGER.as_pointer(), None)
-            shared = builder.bitcast(shared, _BYTES)
-            builder.call(body, [place, unused, unused, shared])
+            builder.call(body, [number, unused, unused, builder.inttoptr(memory, _BYTES)])
         return context.get_dummy_value()
 
-    return types.void(types.intp, memory, types.intp), generate
+    return types.void(types.intp, types.intp, types.intp), generate
 
 
 @intrinsic
-def do_all_parts(typing_context: Any, code: Any, memory: Any) -> Any:
-    """Does all parts of a bound kernel, each on a thread. memory: the address of its arguments."""
+def do_all_parts(typing_context: Any, code: Any, place: Any) -> Any:
+    """Does all parts of a bound kernel, each on a thread."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         body = builder.inttoptr(values[0], _PART_FUNCTION.as_pointer())

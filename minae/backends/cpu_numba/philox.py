@@ -10,7 +10,7 @@ import numpy as np
 
 from minae.backends.cpu_numba.arrays import contiguous, scratch
 from minae.backends.cpu_numba.jit import elementwise, threaded
-from minae.backends.cpu_numba.threads import EXPONENTIAL, parts, share
+from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import cos_sin_turn, log_float64
 from minae.backends.spec import Array
 
@@ -19,6 +19,7 @@ from minae.backends.spec import Array
 _LOW = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 _MULTIPLIER_0, _MULTIPLIER_2 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_TIMES = 4  # a number that is drawn takes as long as so many that others compute
 _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 
 
@@ -53,7 +54,7 @@ def _arguments(
 ) -> tuple[int, np.uint64, np.uint64, Array, Array, Array]:
     """What each kernel takes: parts, seed, purpose, step, rows and space for the words of a row."""
     blocks = -(-out.shape[1] // 4)
-    count = parts(len(out), EXPONENTIAL * out.size)
+    count = parts(len(out), _TIMES * out.size)
     words = scratch("philox.words", (count, 4 * blocks), np.uint32)
     rows = contiguous("philox.rows", rows)
     return count, np.uint64(seed), np.uint64(purpose), step, rows, words

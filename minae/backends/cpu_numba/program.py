@@ -55,17 +55,16 @@ class Kernels:
     def __init__(self) -> None:
         self.called: list[Bound] = []
         self.bound: list[Bound] = []  # that some of these run
-        self._codes = self._memories = np.empty(0, np.int64)
+        self._codes = self._places = np.empty(0, np.int64)
 
     def add(self, noted: Noted) -> None:
         self.called += noted.called
         self.bound += noted.bound
-        memories = [kernel.memory.ctypes.data for kernel in self.called]
         self._codes = np.array([kernel.code for kernel in self.called], np.int64)
-        self._memories = np.array(memories, np.int64)
+        self._places = np.array([kernel.place for kernel in self.called], np.int64)
 
     def __call__(self) -> None:
-        _run(self._codes, self._memories)
+        _run(self._codes, self._places)
 
 
 def _steps(calls: list[Call]) -> list[Callable[[], None]]:
@@ -95,6 +94,6 @@ def _kernels(function: Callable[..., None], arguments: dict[str, Any]) -> Noted 
 
 
 @elementwise
-def _run(codes: Array, memories: Array) -> None:
+def _run(codes: Array, places: Array) -> None:
     for i in range(len(codes)):
-        do_all_parts(codes[i], memories[i])
+        do_all_parts(codes[i], places[i])

@@ -1,7 +1,6 @@
 """The reparameterization z = mean + σ ⊙ ε, σ = exp(½ log_var), one pass each way."""
 
-from minae.backends.cpu_numba.jit import threaded
-from minae.backends.cpu_numba.threads import EXPONENTIAL, parts, share
+from minae.backends.cpu_numba.jit import serial
 from minae.backends.cpu_numba.vector_math import exp
 from minae.backends.cpu_numba.vectors import contiguous_rows, row_of
 from minae.backends.spec import Array
@@ -15,7 +14,7 @@ def reparameterize_forward(mean: Array, log_var: Array, eps: Array, *, out: Arra
     mean = contiguous_rows("reparameterization.mean", mean)
     log_var = contiguous_rows("reparameterization.log_var", log_var)
     eps = contiguous_rows("reparameterization.eps", eps)
-    _reparameterize_forward(parts(len(out), EXPONENTIAL * out.size), mean, log_var, eps, out)
+    _reparameterize_forward(mean, log_var, eps, out)
 
 
 def reparameterize_backward(
@@ -34,38 +33,26 @@ def reparameterize_backward(
     dz = contiguous_rows("reparameterization.dz", dz)
     log_var = contiguous_rows("reparameterization.log_var", log_var)
     eps = contiguous_rows("reparameterization.eps", eps)
-    count = parts(len(dz), EXPONENTIAL * dz.size)
-    _reparameterize_backward(count, dz, log_var, eps, accumulate, dmean, dlog_var)
+    _reparameterize_backward(dz, log_var, eps, accumulate, dmean, dlog_var)
 
 
-@threaded
-def _reparameterize_forward(
-    part: int, parts: int, mean: Array, log_var: Array, eps: Array, out: Array
-) -> None:
+@serial
+def _reparameterize_forward(mean: Array, log_var: Array, eps: Array, out: Array) -> None:
     N, Z = out.shape
     half = out.dtype.type(0.5)
-    first, end = share(part, parts, N)
-    for n in range(first, end):
+    for n in range(N):
         m, s, e, z = row_of(mean, n), row_of(log_var, n), row_of(eps, n), row_of(out, n)
         for i in range(Z):
             z[i] = m[i] + exp(half * s[i]) * e[i]
 
 
-@threaded
+@serial
 def _reparameterize_backward(
-    part: int,
-    parts: int,
-    dz: Array,
-    log_var: Array,
-    eps: Array,
-    accumulate: bool,
-    dmean: Array,
-    dlog_var: Array,
+    dz: Array, log_var: Array, eps: Array, accumulate: bool, dmean: Array, dlog_var: Array
 ) -> None:
     N, Z = dz.shape
     half = dz.dtype.type(0.5)
-    first, end = share(part, parts, N)
-    for n in range(first, end):
+    for n in range(N):
         g, s, e = row_of(dz, n), row_of(log_var, n), row_of(eps, n)
         dm, ds = row_of(dmean, n), row_of(dlog_var, n)
         for i in range(Z):

@@ -39,9 +39,6 @@ def most_parts() -> int:
     return _most_parts
 
 
-EXPONENTIAL = 4  # a number that one is taken of takes as long as so many others
-
-
 def parts(samples: int, numbers: int) -> int:
     """In how many parts to take so many samples that hold so many numbers together."""
     return max(1, min(_most_parts, samples, numbers // _LEAST))
