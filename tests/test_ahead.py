@@ -1,4 +1,4 @@
-"""The process that compiles a first step's last kernels while this one compiles its first."""
+"""The process that compiles a share of a first step's kernels while this one compiles the rest."""
 
 import io
 import json
@@ -15,6 +15,7 @@ from numba.core.caching import NullCache
 
 from minae.backends.cpu_numba import ahead, recording
 from minae.backends.cpu_numba.activations import bias_activation_forward
+from tests.test_fusion import training_of
 
 # A process with an empty cache: another one compiles three calls, then this one does them.
 THREE_CALLS = """
@@ -34,12 +35,12 @@ class Names(event.Listener):
         pass
 
 
-y, half = np.ones((2, 8), np.float32), np.ones((2, 16), np.float32)[:, ::2]
+y, x = np.ones((2, 8), np.float32), np.ones((2, 8), np.float32)
 dy, b = np.ones((2, 8), np.float32), np.ones(8, np.float32)
 shared = {"activation": "relu", "slope": 0.0}
 calls = [
     (activations.bias_activation_forward, {"x": y, "b": b, **shared, "out": y}),
-    (activations.bias_activation_forward, {"x": half, "b": b, **shared, "out": y}),
+    (activations.bias_activation_forward, {"x": x, "b": b, **shared, "out": y}),
     (activations.bias_activation_backward, {"dy": dy, "y": y, **shared, "dx": dy, "db": b}),
 ]
 helper = ahead._Helper(calls)
@@ -76,10 +77,31 @@ def read(texts):
     return [ahead._Unpickler(io.BytesIO(text)).load() for text in texts]
 
 
-def test_the_operation_wanted_last_is_compiled_first():
-    calls = [(a, {"i": 0}), (b, {"i": 1}), (a, {"i": 2}), (c, {"i": 3}), (b, {"i": 4})]
-    wanted = [(c, {"i": 3}), (b, {"i": 1}), (b, {"i": 4}), (a, {"i": 0}), (a, {"i": 2})]
-    assert read(ahead._described(calls)) == wanted
+def seconds(calls):
+    """By the table, what kernels of these take that have no code in common."""
+    groups = {next((g for g in ahead._SECONDS if f.__name__ in g), f) for f, _ in calls}
+    return sum(ahead._SECONDS.get(group, ahead._OTHERWISE) for group in groups)
+
+
+@pytest.mark.parametrize("name", ["vanilla", "deep", "vae", "conv", "cvae"])
+def test_shares_end_at_about_the_same_time(name):
+    calls = training_of(name, "numba", np.float32).step().replay.calls
+    operations = [(named.get("convolve", function), named) for function, named in calls]
+    here, there = ahead._shares(operations)
+    assert {id(named) for _, named in (*here, *there)} == {id(named) for _, named in calls}
+    assert abs(seconds(here) - seconds(there) - ahead._LATE) < 1.0
+    assert not {f.__name__ for f, _ in here} & {f.__name__ for f, _ in there}
+
+
+def test_what_has_code_in_common_is_compiled_by_one_process():
+    both = [
+        ("conv2d_forward", "conv2d_weight_gradient"),
+        ("sparse_matmul", "sparse_weight_gradient"),
+    ]
+    for names in both:
+        calls = [(SimpleNamespace(__name__=name), {}) for name in (*names, "output_layer")]
+        shares = [{f.__name__ for f, _ in share} for share in ahead._shares(calls)]
+        assert set(names) in shares
 
 
 def test_like_calls_are_compiled_once():
@@ -113,7 +135,6 @@ def test_a_call_that_fails_does_not_end_it(monkeypatch):
                 raise EOFError from None
 
     monkeypatch.setattr(ahead, "_Unpickler", Reader)
-    monkeypatch.setattr(ahead, "set_threads", lambda threads: None)
     monkeypatch.setattr(ahead.sys, "stdin", SimpleNamespace(buffer=None))
     ahead.compile_calls()
     assert done == [{"i": 1}, {"i": 2}]
@@ -134,17 +155,27 @@ def test_zeros_are_what_a_kernel_is_compiled_for():
     assert found["i"][8:] == [0.5, None, "relu"]
 
 
-def compiling(cache):
-    """What Numba says when it compiles a kernel with such a cache."""
-    dispatcher = SimpleNamespace(_cache=cache)
-    return event.broadcast(
-        event.Event("numba:compile", event.EventStatus.START, {"dispatcher": dispatcher})
-    )
+def compiling(*caches):
+    """Calls of which Numba says that it compiles a kernel with such a cache, and another of the
+    other process."""
+
+    def compiled(cache):
+        dispatcher = SimpleNamespace(_cache=cache)
+        start = event.Event("numba:compile", event.EventStatus.START, {"dispatcher": dispatcher})
+        event.broadcast(start)
+
+    return [*((compiled, {"cache": cache}) for cache in caches), (a, {"i": 0})]
 
 
 @pytest.fixture
-def started(monkeypatch):
-    """The processes that were started: each one sleeps."""
+def each_call_here(monkeypatch):
+    """All calls but the last."""
+    monkeypatch.setattr(ahead, "_shares", lambda calls: (calls[:-1], calls[-1:]))
+
+
+@pytest.fixture
+def started(monkeypatch, each_call_here):
+    """The processes that were started: each one sleeps, and is not waited for."""
     found = []
     start = subprocess.Popen
 
@@ -154,28 +185,35 @@ def started(monkeypatch):
 
     monkeypatch.setattr(ahead.subprocess, "Popen", sleep)
     monkeypatch.setattr(ahead, "most_parts", lambda: 2)
+    monkeypatch.setattr(ahead, "_LONGEST", 0.01)
     return found
 
 
 def test_one_process_is_started_and_ended(started):
-    with ahead.compiled_ahead([]):
-        assert started == []
-        compiling(NullCache())  # what is in no cache cannot be found there
-        assert started == []
-        compiling("a cache")
-        compiling("a cache")
-        assert len(started) == 1
-        assert started[0].poll() is None
-    assert started[0].poll() is not None
-    compiling("a cache")
+    ahead.compile_kernels(compiling(NullCache()))  # what is in no cache cannot be found there
+    assert started == []
+    ahead.compile_kernels(compiling("a cache", "a cache"))
     assert len(started) == 1
+    assert started[0].poll() is not None
 
 
 def test_it_is_ended_by_an_error_too(started):
-    with pytest.raises(KeyboardInterrupt), ahead.compiled_ahead([]):
-        compiling("a cache")
+    def interrupted(i):
+        assert started[0].poll() is None
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ahead.compile_kernels([*compiling("a cache")[:1], (interrupted, {"i": 0}), (a, {"i": 0})])
     assert started[0].poll() is not None
+
+
+def test_it_is_waited_for(monkeypatch, each_call_here):
+    """What it has left in the cache is found when its share is called."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.3)"])
+    monkeypatch.setattr(ahead.subprocess, "Popen", lambda command, **options: process)
+    monkeypatch.setattr(ahead, "most_parts", lambda: 2)
+    ahead.compile_kernels(compiling("a cache"))
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -183,24 +221,23 @@ def test_it_is_ended_by_an_error_too(started):
     [
         *((ahead, "most_parts", lambda: 1), (sys, "frozen", True), (sys, "executable", "")),
         (sys, "executable", "/usr/bin/blender"),
+        (ahead, "_shares", lambda calls: (calls, [])),
     ],
-    ids=["one thread", "an application", "no interpreter", "another program"],
+    ids=["one thread", "an application", "no interpreter", "another program", "nothing to do"],
 )
 def test_none_is_started_on(started, monkeypatch, where, name, value):
     monkeypatch.setattr(where, name, value, raising=False)
-    with ahead.compiled_ahead([]):
-        compiling("a cache")
+    ahead.compile_kernels(compiling("a cache"))
     assert started == []
 
 
-def test_a_process_that_cannot_be_started_does_no_harm(monkeypatch):
+def test_a_process_that_cannot_be_started_does_no_harm(monkeypatch, each_call_here):
     def refuse(*arguments, **options):
         raise OSError("too many processes")
 
     monkeypatch.setattr(ahead.subprocess, "Popen", refuse)
     monkeypatch.setattr(ahead, "most_parts", lambda: 2)
-    with ahead.compiled_ahead([]):
-        compiling("a cache")
+    ahead.compile_kernels(compiling("a cache"))
 
 
 def test_it_reads_no_modules_of_the_folder_it_is_started_in(tmp_path):
@@ -221,14 +258,9 @@ def test_it_reads_no_modules_of_the_folder_it_is_started_in(tmp_path):
 
 def test_a_recording_asks_for_it(monkeypatch):
     asked = []
-
-    def ahead_of(calls):
-        asked.append([function for function, _ in calls])
-        return ahead.compiled_ahead(calls)
-
-    monkeypatch.setattr(recording, "compiled_ahead", ahead_of)
+    monkeypatch.setattr(recording, "compile_kernels", lambda calls: asked.extend(calls))
     backend = sys.modules["minae.backends.cpu_numba"]
     y = np.zeros((2, 3))
     recording.record(lambda: backend.bias_activation_forward(y, np.ones(3), "relu", 0.0, out=y))
-    assert asked == [[bias_activation_forward]]
+    assert [function for function, _ in asked] == [bias_activation_forward]
     assert y.tolist() == [[1.0] * 3] * 2

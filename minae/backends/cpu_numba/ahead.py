@@ -1,11 +1,12 @@
-"""A second process that compiles a first step's kernels from its end, this one from its beginning.
+"""A first step's kernels are compiled by two processes, each a share of them.
 
 Numba compiles a kernel where it is first called, and a first step calls twenty of them, one after
-another: 3 to 6 s on one core, once for an installation. The list of a recorded step says before its
-first call which operations will follow. Another process does them in reverse order, on zeros of the
-same shapes, and leaves their kernels in Numba's cache on disk, where this one finds those that it
-has not come to yet. Where a cache holds all of them no process is started, and none without a
-cache, or for a single thread. Whatever fails there is compiled here.
+another: 4 to 9 s on one core, once for an installation. But the list of a recorded step says what
+will be called, and a kernel that is bound (`jit.py`) is compiled and not run. So another process
+binds its share of the calls, on zeros of the same shapes, and leaves the kernels in Numba's cache
+on disk, while this one binds the rest and then waits for it. Where a cache holds all of them no
+process is started, and none without a cache, or for a single thread. Whatever fails there is
+compiled here.
 """
 
 # mypy: allow-untyped-calls
@@ -15,8 +16,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -26,32 +26,65 @@ from numba.core import event
 from numba.core.caching import NullCache
 
 from minae.backends.cpu_numba.fusion import Call
-from minae.backends.cpu_numba.threads import most_parts, set_threads
+from minae.backends.cpu_numba.program import kernels_of
+from minae.backends.cpu_numba.threads import most_parts
 from minae.backends.spec import Array
 
 _PROGRAM = "from minae.backends.cpu_numba.ahead import compile_calls; compile_calls()"
 
 
-@contextmanager
-def compiled_ahead(calls: list[Call]) -> Iterator[None]:
-    """While these calls are done for the first time: from the first kernel on that has to be
-    compiled, another process compiles those of the last calls. It is ended with the context."""
-    helper = _Helper(calls)
+# Seconds that kernels take to be compiled, where it is more than 0.2; operations that have most of
+# their code in common are compiled by one process. The other one is late by loading Numba.
+_SECONDS = {
+    ("forward", "conv2d_forward", "conv2d_weight_gradient"): 2.4,
+    ("output_layer",): 2.0,
+    ("input_gradient", "conv2d_input_gradient"): 1.8,
+    ("sparse_matmul", "sparse_weight_gradient"): 1.4,
+    ("bias_activation_backward",): 0.8,
+    ("adam",): 0.3,
+    ("random_normal",): 0.3,
+}
+_OTHERWISE, _LATE, _LONGEST = 0.2, 1.5, 60.0
+
+
+def compile_kernels(calls: list[Call]) -> None:
+    """Compiles the kernels of these calls, or has them compiled. What it leaves, kernels of calls
+    that NumPy does a part of, is compiled where it is first called."""
+    here, there = _shares(calls)
+    helper = _Helper(there)
     try:
         with event.install_listener("numba:compile", helper):
-            yield
+            for call in here:
+                kernels_of(call)
+        helper.wait()
     finally:
         helper.end()
 
 
+def _shares(calls: list[Call]) -> tuple[list[Call], list[Call]]:
+    """The calls of this process and of the other, such that both end at about the same time: the
+    longest first, each to the one that is done earlier."""
+    groups: dict[tuple[str, ...], list[Call]] = {}
+    for function, arguments in calls:
+        operation = arguments.get("convolve", function).__name__  # of a fused call the longest
+        group = next((names for names in _SECONDS if operation in names), (operation,))
+        groups.setdefault(group, []).append((function, arguments))
+    shares: tuple[list[Call], list[Call]] = ([], [])
+    ends = [0.0, _LATE]
+    for group in sorted(groups, key=lambda group: -_SECONDS.get(group, _OTHERWISE)):
+        earlier = ends.index(min(ends))
+        ends[earlier] += _SECONDS.get(group, _OTHERWISE)
+        shares[earlier].extend(groups[group])
+    return shares
+
+
 def compile_calls() -> None:
     """What the other process does: the calls that it reads, one after another."""
-    set_threads(1)  # the other core is for who waits
     with suppress(EOFError):
         while True:
-            function, arguments = _Unpickler(sys.stdin.buffer).load()
+            call = _Unpickler(sys.stdin.buffer).load()
             with suppress(Exception):
-                function(**arguments)
+                kernels_of(call)
 
 
 class _Helper(event.Listener):
@@ -62,7 +95,7 @@ class _Helper(event.Listener):
         self.process: subprocess.Popen[bytes] | None = None
         # an application that holds Python may be what sys.executable names, or nothing
         python = "python" in Path(sys.executable or "").name.lower() and not hasattr(sys, "frozen")
-        self.wanted = python and most_parts() > 1
+        self.wanted = python and most_parts() > 1 and len(calls) > 0
 
     def on_start(self, event: Any) -> None:
         if self.wanted and not isinstance(event.data["dispatcher"]._cache, NullCache):
@@ -86,6 +119,11 @@ class _Helper(event.Listener):
                 stderr=subprocess.DEVNULL,
             )
 
+    def wait(self) -> None:
+        if self.process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(_LONGEST)
+
     def end(self) -> None:
         if self.process is not None:
             self.process.kill()
@@ -93,16 +131,14 @@ class _Helper(event.Listener):
 
 
 def _described(calls: list[Call]) -> list[bytes]:
-    """All calls of the operation that is wanted last for the first time, then of the last but one,
-    and so on; each once."""
-    by_operation: dict[Any, dict[bytes, None]] = {}
-    for function, arguments in calls:
+    """The calls as bytes, like ones once."""
+    texts: dict[bytes, None] = {}
+    for call in calls:
         text = io.BytesIO()
         with suppress(Exception):  # what no other process can call
-            _Pickler(text).dump((function, arguments))
-            operation = arguments.get("convolve", function)  # of a fused call what takes longest
-            by_operation.setdefault(operation, {})[text.getvalue()] = None
-    return [text for texts in reversed(by_operation.values()) for text in texts]
+            _Pickler(text).dump(call)
+            texts[text.getvalue()] = None
+    return list(texts)
 
 
 class _Pickler(pickle.Pickler):

@@ -12,7 +12,6 @@ between the kernels before and after it.
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -71,9 +70,10 @@ def _steps(calls: list[Call]) -> list[Callable[[], None]]:
     """Kernels that follow one another as one, and between them the calls that are not kernels."""
     steps: list[Callable[[], None]] = []
     kernels: Kernels | None = None
-    for function, arguments in calls:
-        noted = _kernels(function, arguments)
+    for call in calls:
+        noted = kernels_of(call)
         if noted is None:
+            function, arguments = call
             steps.append(partial(function, **arguments))
             kernels = None
             continue
@@ -83,8 +83,9 @@ def _steps(calls: list[Call]) -> list[Callable[[], None]]:
     return steps
 
 
-def _kernels(function: Callable[..., None], arguments: dict[str, Any]) -> Noted | None:
-    """The kernels of a call; None if they do not do all of it."""
+def kernels_of(call: Call) -> Noted | None:
+    """The kernels of a call, compiled and bound; None if they do not do all of it."""
+    function, arguments = call
     try:
         with noted_kernels() as noted:
             function(**arguments)

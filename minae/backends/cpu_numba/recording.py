@@ -3,8 +3,7 @@
 Layers and models do no arithmetic of their own, they call operations in order. The order and the
 arrays are the same at every step, so it is enough to go through the layers once and to note what
 they ask for. The list shows what follows what: `fusion.py` replaces calls that one kernel can do.
-The first step goes over the list, call by call, and compiles its kernels; the later ones run them
-without Python (`program.py`).
+Its kernels are compiled (`ahead.py`), and run without Python (`program.py`).
 """
 
 import sys
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
-from minae.backends.cpu_numba.ahead import compiled_ahead
+from minae.backends.cpu_numba.ahead import compile_kernels
 from minae.backends.cpu_numba.fusion import Call, fused
 from minae.backends.cpu_numba.program import Program
 from minae.backends.spec import OPERATIONS
@@ -30,10 +29,10 @@ def record(run: Callable[[], None]) -> Callable[[], None]:
     with _noting, _noted() as calls:
         run()
     calls = fused(calls)
-    with compiled_ahead(calls):
-        for function, arguments in calls:
-            function(**arguments)
-        return Program(calls)
+    compile_kernels(calls)
+    program = Program(calls)
+    program()
+    return program
 
 
 @contextmanager
