@@ -2,23 +2,26 @@
 
     python -m bench.cpu --choices
 
-The rules: `sparse.sparse_pays`, `fusion._pays`, `conv2d_channels.fill` and `conv2d._patch`. Every
-way is checked against the one that is taken.
+The rules: `sparse.sparse_pays`, `fusion._pays`, `conv2d_channels.fill` and `conv2d._patch`; last
+what is always taken, a program, beside its plain form. Every way is checked against the one that is
+taken.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from bench.models import mnist
+from bench.models import MODELS, mnist, training
 from bench.timing import Contender, alternate
 from minae.backends import get_backend
 from minae.backends.cpu_numba import conv2d, conv2d_channels, fusion
 from minae.backends.cpu_numba.fusion import plain_calls
 from minae.backends.cpu_numba.losses import bce_with_logits
 from minae.backends.cpu_numba.output_layer import output_layer
+from minae.backends.cpu_numba.program import Program
 from minae.backends.spec import Array, Pair
 from minae.errors import MinaeError
 from minae.layers.layer import Strips
@@ -150,8 +153,7 @@ def six_calls_or_one() -> Iterator[Choice]:
 
 
 def _all_of(calls: list[fusion.Call]) -> Array:
-    for function, arguments in calls:
-        function(**arguments)
+    _do(calls)
     dx: Array = calls[-1][1]["out"]
     return dx
 
@@ -236,6 +238,33 @@ def _convolution(
     return step
 
 
+# ------------------------------------------------------------------ a step's kernels
+def calls_or_program() -> Iterator[Choice]:
+    """Forward and backward of a recorded step, without the update, so that it can be repeated."""
+    for label in ("vanilla", "vae", "conv", "cvae"):
+        for N in (32, 256):
+            recipe = MODELS[label].make()
+            recipe.model.bind("numba", np.float32, recipe.seed)
+            step = training(recipe, *mnist(N), N).step()
+            calls = [call for call in step.replay.calls if call[0].__name__ not in ("adam", "add")]
+            program, gradients = Program(calls), recipe.model.parameters.gradients
+            ways = {
+                "call by call": partial(_gradients, partial(_do, calls), gradients),
+                "a program": partial(_gradients, program, gradients),
+            }
+            yield Choice(f"{label}, {N}", ways, "a program")
+
+
+def _do(calls: list[fusion.Call]) -> None:
+    for function, arguments in calls:
+        function(**arguments)
+
+
+def _gradients(run: Callable[[], None], gradients: Array) -> Array:
+    run()
+    return gradients
+
+
 RULES: dict[str, Callable[[], Iterator[Choice]]] = {
     "First layer: all pixels, or strips of eight that are not black (`sparse.sparse_pays`)": (
         strips_or_all
@@ -243,4 +272,5 @@ RULES: dict[str, Callable[[], Iterator[Choice]]] = {
     "Output layer: six operations or one kernel (`fusion._pays`)": six_calls_or_one,
     "Convolution: vectors of samples or of channels (`conv2d_channels.fill`)": ways_of_convolution,
     "Its gradient in x: place by place or in patches (`conv2d._patch`)": ways_of_input_gradient,
+    "A recorded step, forward and backward: call by call or as a program": calls_or_program,
 }

@@ -84,6 +84,7 @@ def counted() -> Iterator[Passes]:
 @contextmanager
 def _counted_kernels(passes: Passes) -> Iterator[None]:
     """Counts kernels where an operation calls them, and where a recorded step runs them."""
+    from minae.backends.cpu_numba import jit
     from minae.backends.cpu_numba.jit import Kernel
     from minae.backends.cpu_numba.program import Kernels
 
@@ -97,7 +98,8 @@ def _counted_kernels(passes: Passes) -> Iterator[None]:
         passes.signatures[name].add(tuple(map(kernel.compiled.typeof_pyval, arguments)))
 
     def call_and_count(kernel: Any, *arguments: Any) -> None:
-        count(kernel, arguments)
+        if jit._noting.noted is None:
+            count(kernel, arguments)
         call(kernel, *arguments)
 
     def run_and_count(kernels: Any) -> None:

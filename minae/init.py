@@ -43,10 +43,11 @@ class Draw:
         return self._fill(cpu_numpy.random_normal)
 
     def _fill(self, operation) -> Array:  # type: ignore[no-untyped-def]
-        out, number = np.empty((self.rows, self.columns)), np.array([self.number])
+        out, number = np.empty((self.rows, self.columns)), np.array([self.number], np.int64)
         for first in range(0, self.rows, _TOGETHER):
-            rows = np.arange(first, min(first + _TOGETHER, self.rows))
-            operation(self.seed, random.WEIGHTS, number, rows, out=out[rows[0] : rows[-1] + 1])
+            some = out[first : first + _TOGETHER]
+            rows = np.arange(first, first + len(some), dtype=np.int64)
+            operation(self.seed, random.WEIGHTS, number, rows, out=some)
         return out
 
 

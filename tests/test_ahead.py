@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -212,8 +213,17 @@ def test_it_is_waited_for(monkeypatch, each_call_here):
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.3)"])
     monkeypatch.setattr(ahead.subprocess, "Popen", lambda command, **options: process)
     monkeypatch.setattr(ahead, "most_parts", lambda: 2)
+    monkeypatch.setattr(ahead, "_LATE", 0.0)
     ahead.compile_kernels(compiling("a cache"))
     assert process.returncode == 0
+
+
+def test_where_little_was_to_be_compiled_it_is_not_waited_for(monkeypatch, started):
+    monkeypatch.setattr(ahead, "_LONGEST", 600.0)
+    begin = time.monotonic()
+    ahead.compile_kernels(compiling("a cache"))
+    assert len(started) == 1
+    assert time.monotonic() - begin < ahead._LATE + 10
 
 
 @pytest.mark.parametrize(

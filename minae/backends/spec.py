@@ -72,7 +72,7 @@ class Backend(Protocol):
     def record(self, run: Callable[[], None]) -> Callable[[], None]:
         """Do run() once, and return a function that does the same again with the same arrays.
 
-        That may be run itself, a list of its operations, or a CUDA graph. `run` may do nothing but
+        That may be run itself, a program of its kernels, or a CUDA graph. `run` may do nothing but
         call operations: numbers and arrays are later those of this time, and what changes from step
         to step must lie in arrays; it must not wait for the device (`to_numpy`). Operations that
         follow each other may be done by one kernel: an array that they write, and that no other

@@ -55,7 +55,7 @@ def _forward_arguments(
     N, K = x.shape[:2]
     if b is None:
         b = scratch("activations.no_bias", (K,), out.dtype)
-        b.fill(0)
+        b.fill(0)  # nothing else is ever written there
     b = contiguous("activations.b", b).reshape(-1, K)  # (1, K) or (N, K)
     y = out.reshape(N, -1)  # (N, D)
     x_or_none = None if out is x else contiguous("activations.x", x).reshape(y.shape)  # (N, D)

@@ -1,6 +1,5 @@
-"""Arrays live in host memory, as in the NumPy backend: its functions serve as they are."""
+"""Arrays live in host memory, as in the NumPy backend, whose functions serve but for additions."""
 
-from minae.backends import cpu_numpy
 from minae.backends.cpu_numba.jit import not_in_kernels, serial
 from minae.backends.cpu_numba.threads import set_threads
 from minae.backends.cpu_numpy import arrays
@@ -32,18 +31,16 @@ __all__ = [
 
 def add(a: Array, b: Array, *, out: Array) -> None:
     """out = a + b; see spec. A kernel, since a step adds up its losses."""
-    a, b = contiguous("add.a", a).reshape(-1), contiguous("add.b", b).reshape(-1)
-    if out.flags.c_contiguous:
-        _add(a, b, out.reshape(-1))
-    else:
-        not_in_kernels()
-        cpu_numpy.add(a.reshape(out.shape), b.reshape(out.shape), out=out)
+    if out is b:
+        a, b = b, a
+    a_or_none = None if out is a else contiguous("add.a", a).reshape(-1)
+    _add(a_or_none, contiguous("add.b", b).reshape(-1), out.reshape(-1))
 
 
 def copy(x: Array, *, out: Array) -> None:
     """out = x; see spec."""
     not_in_kernels()
-    cpu_numpy.copy(x, out=out)
+    arrays.copy(x, out=out)
 
 
 def contiguous(slot: str, x: Array) -> Array:
@@ -54,6 +51,7 @@ def contiguous(slot: str, x: Array) -> Array:
 
 
 @serial
-def _add(a: Array, b: Array, out: Array) -> None:
+def _add(a: Array | None, b: Array, out: Array) -> None:
+    source = out if a is None else a
     for i in range(len(out)):
-        out[i] = a[i] + b[i]
+        out[i] = source[i] + b[i]

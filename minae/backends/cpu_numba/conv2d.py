@@ -96,7 +96,7 @@ def forward(
     rows = scratch("conv2d.sums", (parts, K // groups), np.int64)
     x_last = like_sample_last("conv2d.x_last", x, parts, B)
     y_last = like_sample_last("conv2d.y_last", out, parts, B)
-    x, w = contiguous("conv2d.x", x), contiguous("conv2d.w_in_order", w)
+    x, w = contiguous("conv2d.x", x), contiguous("conv2d.w_contiguous", w)
     _forward(
         *(parts, x, w.reshape(-1), stride, padding, dilation, order.reshape(-1), w_taps),
         *(taps, rows, B, x_last, y_last),
@@ -125,7 +125,7 @@ def input_gradient(
     rows = scratch("conv2d.sums", (parts, FH * FW * C), np.int64)
     dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
     dx_last = runs_of_samples("conv2d.x_last", out[0].size + 1, parts, B, out.dtype)
-    dy, w = contiguous("conv2d.dy", dy), contiguous("conv2d.w_in_order", w)
+    dy, w = contiguous("conv2d.dy", dy), contiguous("conv2d.w_contiguous", w)
     _input_gradient(
         *(parts, dy, w.reshape(-1), stride, padding, dilation, (FH, FW)),
         *(order.reshape(-1), w_taps, taps, rows, B, dy_last, dx_last, *then, out),
@@ -150,7 +150,8 @@ def _by_readers(G: int, K: int, C: int, KH: int, KW: int, FH: int, FW: int) -> A
     """(G, KH/FH, KW/FW, K/G, F·C/G): where the weights of an output lie in w, by patches."""
     A, B = KH // FH, KW // FW
     places = np.arange(G * K * C * KH * KW).reshape(G, K, C, A, FH, B, FW)
-    return places.transpose(0, 3, 5, 1, 4, 6, 2).reshape(G, A, B, K, FH * FW * C)
+    places = np.ascontiguousarray(places.transpose(0, 3, 5, 1, 4, 6, 2))
+    return places.reshape(G, A, B, K, FH * FW * C)
 
 
 def conv2d_weight_gradient(

@@ -62,7 +62,7 @@ def forward(
     w_rows = scratch("conv2d.w", (count, groups, T, row), w.dtype)
     y_rows = scratch("conv2d.rows", (count, L + FEW_ROWS, row), out.dtype)
     images = _images(count, 1, x, padding)
-    x, w = contiguous("conv2d.x", x), contiguous("conv2d.w_in_order", w)
+    x, w = contiguous("conv2d.x", x), contiguous("conv2d.w_contiguous", w)
     _forward(
         *(count, x, w, stride, padding, dilation, p, q, images, w_rows, y_rows),
         *(*then, out),

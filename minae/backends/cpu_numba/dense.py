@@ -14,10 +14,10 @@ def matmul(
     """out = op(a) @ op(b), each thread a part of out's rows, or of its columns where it has more.
 
     Plain form: `cpu_numpy.dense.matmul`, one call of BLAS; also taken where no BLAS can be called
-    from a kernel.
+    from a kernel, and of a single row or column, for which BLAS has a function of its own.
     """
     addresses = products()
-    if addresses is None or not out.size or not a.size:
+    if addresses is None or min(out.shape) < 2 or not a.size:
         not_in_kernels()
         dense.matmul(a, b, out=out, transpose_a=transpose_a, transpose_b=transpose_b)
         return

@@ -21,7 +21,9 @@ def dropout_backward(dy: Array, mask: Array, keep: float, *, out: Array) -> None
 
 @threaded
 def _dropout(part: int, parts: int, x: Array | None, mask: Array, scale: float, y: Array) -> None:
-    source = y if x is None else x
     first, end = share(part, parts, len(y))
-    for i in range(first, end):
-        y[i] = source[i] * mask[i] * scale
+    # arrays whose places are counted from 0: of others no vectors are made
+    mask_, y_ = mask[first:end], y[first:end]
+    source = y_ if x is None else x[first:end]
+    for i in range(len(y_)):
+        y_[i] = source[i] * mask_[i] * scale

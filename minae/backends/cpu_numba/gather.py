@@ -75,8 +75,10 @@ def _one_hot(labels: Array, out: Array) -> None:
 
 @threaded
 def _binarize(part: int, parts: int, x: Array, u: Array | None, out: Array) -> None:
-    source = out if u is None else u
     one, zero = out.dtype.type(1), out.dtype.type(0)
     first, end = share(part, parts, len(out))
-    for i in range(first, end):
-        out[i] = one if source[i] < x[i] else zero
+    # arrays whose places are counted from 0: of others no vectors are made
+    x_, out_ = x[first:end], out[first:end]
+    source = out_ if u is None else u[first:end]
+    for i in range(len(out_)):
+        out_[i] = one if source[i] < x_[i] else zero

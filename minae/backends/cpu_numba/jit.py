@@ -105,7 +105,7 @@ inlined: Callable[[Function], Function] = njit(inline="always")
 it is."""
 
 
-BOUND = 1024  # bytes for a kernel's arguments
+ARGUMENT_BYTES = 1024  # in which a kernel's arguments are written
 
 
 class Bound(NamedTuple):
@@ -137,11 +137,11 @@ _noting = _Noting()
 @contextmanager
 def noted_kernels() -> Iterator[Noted]:
     """What this thread calls meanwhile is noted and not run."""
-    _noting.noted = Noted([], [])
+    before, _noting.noted = _noting.noted, Noted([], [])
     try:
         yield _noting.noted
     finally:
-        _noting.noted = None
+        _noting.noted = before
 
 
 class NotInKernels(Exception):
@@ -174,7 +174,7 @@ class Kernel:
         return bound
 
     def _with(self, arguments: tuple[Any, ...]) -> Bound:
-        memory = np.empty(BOUND, np.uint8)
+        memory = np.empty(ARGUMENT_BYTES, np.uint8)
         place = memory.ctypes.data
         return Bound(self, self.compiled(place, *arguments), place, memory, arguments)
 
@@ -193,26 +193,25 @@ def threaded_reduction(kernel: Function, of: Function | None = None) -> Kernel:
 
 def serial(kernel: Function) -> Kernel:
     """A kernel for one thread, kernel(...), rounded as `elementwise`."""
-    return Kernel(elementwise(_over_parts(kernel, kernel, parts="1")))
+    return Kernel(elementwise(_over_parts(kernel, kernel, in_parts=False)))
 
 
 def serial_reduction(kernel: Function) -> Kernel:
     """A kernel for one thread whose sums are taken as those of `reduction`."""
-    return Kernel(reduction(_over_parts(kernel, kernel, parts="1")))
+    return Kernel(reduction(_over_parts(kernel, kernel, in_parts=False)))
 
 
-def _over_parts(kernel: Function, of: Function, parts: str = "") -> Function:
+def _over_parts(kernel: Function, of: Function, *, in_parts: bool = True) -> Function:
     """The function of (bound_at, parts, ...) that runs all parts of the kernel, each on a thread,
-    where `bound_at` is 0. Else it is the address of BOUND bytes: the arguments are written there,
-    and the address of the code is returned. A kernel that is not in parts is one, "1".
+    where `bound_at` is 0. Else it writes the arguments at this address, and returns that of the
+    code. Of a kernel that is not in parts there is one.
 
     It is written as source, since Numba sorts calls by the types of named arguments, and has the
     place and the name of `of`, by which Numba finds it in its cache.
     """
-    names = [*inspect.signature(kernel).parameters]
-    if not parts:
-        _, parts, *names = names
-    taken = ["bound_at", *([] if parts == "1" else [parts]), *names]
+    parameters = [*inspect.signature(kernel).parameters]
+    _, parts, *names = parameters if in_parts else ["", "1", *parameters]
+    taken = ["bound_at", *([parts] if in_parts else []), *names]
     # Two kernels of one name, compiled in two processes and loaded by a third, would be taken for
     # one another: names in machine code are those of the functions.
     kernel.__qualname__ = of.__qualname__
@@ -222,7 +221,7 @@ def _over_parts(kernel: Function, of: Function, parts: str = "") -> Function:
         + f"def {of.__name__}({', '.join(taken)}): "
         + f"return _run(bound_at, {parts}, ({''.join(name + ', ' for name in names)}))"
     )
-    run = _runner(kernel, in_parts=parts != "1")
+    run = _runner(kernel, in_parts=in_parts)
     scope: dict[str, Any] = {"_run": run, "__name__": of.__module__}
     exec(compile(source, place.co_filename, "exec"), scope)
     function: Function = scope[of.__name__]
@@ -239,8 +238,10 @@ def _runner(kernel: Function, *, in_parts: bool) -> Function:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             shared = ir.LiteralStructType([value.type for value in values[1:]])
             size = context.get_abi_sizeof(shared)
-            if size > BOUND:
-                raise ValueError(f"arguments of {kernel.__qualname__} take {size} of {BOUND} bytes")
+            if size > ARGUMENT_BYTES:
+                raise ValueError(
+                    f"arguments of {kernel.__qualname__} take {size} of {ARGUMENT_BYTES} bytes"
+                )
             here = cgutils.alloca_once(builder, shared)
             there = builder.inttoptr(values[0], here.type)
             body = _part_function(context, builder, kernel, arguments, here.type, in_parts)
@@ -261,12 +262,12 @@ def do_part(typing_context: Any, code: Any, place: Any, part: Any) -> Any:
     """Does one part of a bound kernel, here and now; nothing where code is 0."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        code, memory, part = values
+        code, arguments, part = values
         with builder.if_then(builder.icmp_signed("!=", code, _INTEGER(0))):
             body = builder.inttoptr(code, _PART_FUNCTION.as_pointer())
             number = cgutils.alloca_once_value(builder, builder.inttoptr(part, _BYTES))
             unused = ir.Constant(_INTEGER.as_pointer(), None)
-            builder.call(body, [number, unused, unused, builder.inttoptr(memory, _BYTES)])
+            builder.call(body, [number, unused, unused, builder.inttoptr(arguments, _BYTES)])
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp), generate
@@ -274,7 +275,7 @@ def do_part(typing_context: Any, code: Any, place: Any, part: Any) -> Any:
 
 @intrinsic
 def do_all_parts(typing_context: Any, code: Any, place: Any) -> Any:
-    """Does all parts of a bound kernel, each on a thread."""
+    """Does all parts of a bound kernel, several on the pool."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         body = builder.inttoptr(values[0], _PART_FUNCTION.as_pointer())
@@ -308,7 +309,7 @@ _PART_FUNCTION = ir.FunctionType(
 
 
 def _part_function(
-    context: Any, builder: Any, kernel: Function, arguments: Any, memory: Any, in_parts: bool
+    context: Any, builder: Any, kernel: Function, arguments: Any, shared_type: Any, in_parts: bool
 ) -> Any:
     """The LLVM function that calls the kernel for one part, with what lies in the shared memory.
 
@@ -323,7 +324,8 @@ def _part_function(
     inside = ir.IRBuilder(function.append_basic_block())
     places, _, _, shared = function.args
     part = inside.ptrtoint(inside.load(places), _INTEGER)
-    parts, packed = cgutils.unpack_tuple(inside, inside.load(inside.bitcast(shared, memory)), 2)
+    given = inside.load(inside.bitcast(shared, shared_type))
+    parts, packed = cgutils.unpack_tuple(inside, given, 2)
     number = [part, parts] if in_parts else []
     unpacked = cgutils.unpack_tuple(inside, packed, len(arguments))
     context.call_internal_no_propagate(inside, compiled.fndesc, of_part, [*number, *unpacked])

@@ -42,7 +42,9 @@ def _rmsprop(
     rate, epsilon, decay = number(lr[0]), number(eps), number(weight_decay)
     a, c = number(alpha), number(1.0 - alpha)
     first, end = share(part, parts, len(w))
-    for i in range(first, end):
-        g = dw[i] + decay * w[i]
-        v[i] = a * v[i] + c * (g * g)
-        w[i] -= rate * g / (math.sqrt(v[i]) + epsilon)
+    # as arrays of their own, whose places are counted from 0, they are updated as vectors
+    w_, dw_, v_ = w[first:end], dw[first:end], v[first:end]
+    for i in range(len(w_)):
+        g = dw_[i] + decay * w_[i]
+        v_[i] = a * v_[i] + c * (g * g)
+        w_[i] -= rate * g / (math.sqrt(v_[i]) + epsilon)

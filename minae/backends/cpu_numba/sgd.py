@@ -41,8 +41,10 @@ def _sgd(
     mu = w.dtype.type(momentum)
     decay = w.dtype.type(weight_decay)
     first, end = share(part, parts, len(w))
-    for i in range(first, end):
-        g = dw[i] + decay * w[i]
-        u = mu * velocity[i] + g
-        velocity[i] = u
-        w[i] -= rate * (g + mu * u if nesterov else u)
+    # as arrays of their own, whose places are counted from 0, they are updated as vectors
+    w_, dw_, velocity_ = w[first:end], dw[first:end], velocity[first:end]
+    for i in range(len(w_)):
+        g = dw_[i] + decay * w_[i]
+        u = mu * velocity_[i] + g
+        velocity_[i] = u
+        w_[i] -= rate * (g + mu * u if nesterov else u)
