@@ -1,4 +1,4 @@
-"""Arrays live in host memory, as in the NumPy backend, whose functions serve but for additions."""
+"""Arrays live in host memory, as in the NumPy backend, whose functions serve; sums are a kernel."""
 
 from minae.backends.cpu_numba.jit import not_in_kernels, serial
 from minae.backends.cpu_numba.threads import set_threads

@@ -4,10 +4,10 @@ Plain form: `cpu_numpy/conv2d.py`, which copies every window into a column (im2c
 the sample is the last axis (`sample_last.py`): each place of an image is a run of B numbers, and an
 output run is a sum of input runs times weights. The terms of a sum are listed as taps: the place
 of the image that is read, and the place of the kernel whose weights it is multiplied with, for each
-channel and one of each output channel. So no window is copied, and one form serves every stride,
-dilation, padding and number of groups. Each thread takes a part of the samples. With enough output
-channels to fill a vector, forward and the weight gradient do better without turning the batch
-around (`conv2d_channels.py`).
+channel and one of each output channel (`conv2d_taps.py`). So no window is copied, and one form
+serves every stride, dilation, padding and number of groups. Each thread takes a part of the
+samples. With enough output channels to fill a vector, forward and the weight gradient do better
+without turning the batch around (`conv2d_channels.py`).
 
 The gradient in x is taken in patches of F = FH×FW places where the stride divides the kernel, one
 place for each phase of the stride: the same outputs read all of a patch, each place by weights of
@@ -22,8 +22,15 @@ import numpy as np
 
 from minae.backends.cpu_numba import conv2d_channels
 from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.conv2d_taps import (
+    add_tap_products,
+    reader_taps,
+    weighted_sums,
+    window_taps,
+    with_channels,
+)
 from minae.backends.cpu_numba.epilogue import Then, nothing, share_of_blocks
-from minae.backends.cpu_numba.jit import do_part, elementwise, reduction, threaded
+from minae.backends.cpu_numba.jit import do_part, elementwise, threaded
 from minae.backends.cpu_numba.sample_last import (
     like_sample_last,
     portions,
@@ -33,15 +40,7 @@ from minae.backends.cpu_numba.sample_last import (
     share_of_runs,
 )
 from minae.backends.cpu_numba.threads import share
-from minae.backends.cpu_numba.vectors import (
-    MANY,
-    OUTPUTS,
-    VECTOR_BYTES,
-    add_products,
-    long_sum_of_taps,
-    sum_of_taps,
-    sums_of_taps,
-)
+from minae.backends.cpu_numba.vectors import VECTOR_BYTES
 from minae.backends.spec import Array, Pair
 
 
@@ -347,11 +346,11 @@ def _windows_sums(
     for g in range(G):
         for i in range(OH):
             for j in range(OW):
-                count = _window((H, W), i, j, (KH, KW), stride, padding, dilation, taps)
+                count = window_taps((H, W), i, j, (KH, KW), stride, padding, dilation, taps)
                 for channel in range(k):
                     rows[channel] = ((g * k + channel) * OH + i) * OW + j
                 of_group = x_rows[g * c * H * W :]
-                _weighted_sums(of_group, w_rows[g], taps, count, c, H * W, rows, B, y_rows)
+                weighted_sums(of_group, w_rows[g], taps, count, c, H * W, rows, B, y_rows)
 
 
 @elementwise
@@ -385,7 +384,7 @@ def _readers_sums(
     for g in range(G):
         for u in range(PH // FH, (H + PH - 1) // FH + 1):
             for v in range(PW // FW, (W + PW - 1) // FW + 1):
-                count = _readers((OH, OW), u, v, (KH, KW), left, dilation, taps)
+                count = reader_taps((OH, OW), u, v, (KH, KW), left, dilation, taps)
                 place = 0
                 for p in range(u * FH - PH, (u + 1) * FH - PH):
                     for q in range(v * FW - PW, (v + 1) * FW - PW):
@@ -394,7 +393,7 @@ def _readers_sums(
                             rows[place] = (channel * H + p) * W + q if inside else len(dx) - 1
                             place += 1
                 of_group = dy_rows[g * k * OH * OW :]
-                _weighted_sums(of_group, w_rows[g], taps, count, k, OH * OW, rows, B, dx)
+                weighted_sums(of_group, w_rows[g], taps, count, k, OH * OW, rows, B, dx)
 
 
 @elementwise
@@ -419,128 +418,11 @@ def _add_windows_products(
     for g in range(G):
         for i in range(OH):
             for j in range(OW):
-                count = _window((H, W), i, j, kernel, stride, padding, dilation, taps)
-                count = _with_channels(taps, count, g * c, c, H * W, Q // c, pairs)
+                count = window_taps((H, W), i, j, kernel, stride, padding, dilation, taps)
+                count = with_channels(taps, count, g * c, c, H * W, Q // c, pairs)
                 while count % 4 != 0:
                     pairs[0, count] = pairs[0, count - 1]
                     pairs[1, count] = Q
                     count += 1
                 first = (g * k * OH + i) * OW + j
-                _add_products(x_rows, dy_rows, pairs, count, first, OH * OW, B, dw[g])
-
-
-@elementwise
-def _window(
-    size: Pair,
-    i: int,
-    j: int,
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    taps: Array,
-) -> int:
-    """Taps of output (i, j), what it reads: places of an image in taps[0], of the kernel in
-    taps[1]."""
-    H, W = size
-    KH, KW = kernel
-    count = 0
-    for a in range(KH):
-        p = i * stride[0] + a * dilation[0] - padding[0]
-        for b in range(KW):
-            q = j * stride[1] + b * dilation[1] - padding[1]
-            if 0 <= p < H and 0 <= q < W:
-                taps[0, count] = p * W + q
-                taps[1, count] = a * KW + b
-                count += 1
-    return count
-
-
-@elementwise
-def _readers(
-    size: Pair,
-    p: int,
-    q: int,
-    kernel: Pair,
-    stride: Pair,
-    dilation: Pair,
-    taps: Array,
-) -> int:
-    """Taps of place (p, q) of the padded input, what reads it: places of an output image in
-    taps[0], of the kernel in taps[1]."""
-    OH, OW = size
-    KH, KW = kernel
-    count = 0
-    i, i_rest = divmod(p, stride[0])
-    for a in range(KH):  # p - a·DH = i·SH + i_rest, without a division for each a
-        if i_rest == 0 and 0 <= i < OH:
-            j, j_rest = divmod(q, stride[1])
-            for b in range(KW):
-                if j_rest == 0 and 0 <= j < OW:
-                    taps[0, count] = i * OW + j
-                    taps[1, count] = a * KW + b
-                    count += 1
-                j_rest -= dilation[1]
-                while j_rest < 0:
-                    j, j_rest = j - 1, j_rest + stride[1]
-        i_rest -= dilation[0]
-        while i_rest < 0:
-            i, i_rest = i - 1, i_rest + stride[0]
-    return count
-
-
-@elementwise
-def _with_channels(
-    taps: Array, count: int, first: int, channels: int, L: int, T: int, pairs: Array
-) -> int:
-    """Rows of x (C·L, ...) and of dw (C·T, ...) for each tap and channel."""
-    for t in range(count):
-        for c in range(channels):
-            pairs[0, t * channels + c] = (first + c) * L + taps[0, t]
-            pairs[1, t * channels + c] = c * T + taps[1, t]
-    return count * channels
-
-
-@elementwise
-def _weighted_sums(
-    x: Array, w: Array, taps: Array, count: int, C: int, L: int, rows: Array, B: int, y: Array
-) -> None:
-    """y[rows[k]] = Σ over t < count, c < C of w[taps[1, t]·C + c, k] x[c·L + taps[0, t]], rows of
-    B numbers, for every k."""
-    K = w.shape[1]
-    whole = K - K % OUTPUTS
-    vector = VECTOR_BYTES // x.itemsize
-    for n in range(0, B, 2 * vector):
-        for k in range(0, whole, OUTPUTS):
-            sums_of_taps(x, w, taps, count, C, L, n, k, rows, y)
-    long = B - B % (MANY * vector)
-    for k in range(whole, K):
-        for n in range(0, long, MANY * vector):
-            long_sum_of_taps(x, w, taps, count, C, L, n, k, rows, y)
-        for n in range(long, B, 2 * vector):
-            sum_of_taps(x, w, taps, count, C, L, n, k, rows, y)
-
-
-@reduction
-def _add_products(
-    x: Array, dy: Array, taps: Array, count: int, first: int, step: int, B: int, dw: Array
-) -> None:
-    """dw[taps[1, t], k] += <x[taps[0, t]], dy[first + k·step]>, rows of B numbers, all k and t."""
-    K = dw.shape[1]
-    zero = x.dtype.type(0)
-    for t in range(0, count, 4):
-        x0, x1, x2, x3 = taps[0, t], taps[0, t + 1], taps[0, t + 2], taps[0, t + 3]
-        w0, w1, w2, w3 = taps[1, t], taps[1, t + 1], taps[1, t + 2], taps[1, t + 3]
-        for k in range(0, K - K % 4, 4):
-            add_products(x, dy, taps, t, first + k * step, step, B, k, dw)
-        for k in range(K - K % 4, K):
-            y0 = first + k * step
-            w00 = w10 = w20 = w30 = zero
-            for n in range(B):
-                g0 = dy[y0, n]
-                w00, w10 = w00 + x[x0, n] * g0, w10 + x[x1, n] * g0
-                w20, w30 = w20 + x[x2, n] * g0, w30 + x[x3, n] * g0
-            dw[w0, k] += w00
-            dw[w1, k] += w10
-            dw[w2, k] += w20
-            dw[w3, k] += w30
+                add_tap_products(x_rows, dy_rows, pairs, count, first, OH * OW, B, dw[g])

@@ -3,7 +3,7 @@
 Layers and models do no arithmetic of their own, they call operations in order. The order and the
 arrays are the same at every step, so it is enough to go through the layers once and to note what
 they ask for. The list shows what follows what: `fusion.py` replaces calls that one kernel can do.
-The kernels of the rest are compiled (`ahead.py`) and run without Python (`program.py`).
+The kernels of what results are compiled (`ahead.py`) and run without Python (`program.py`).
 """
 
 import sys
