@@ -14,6 +14,7 @@ from minae.backends.cpu_numba.compiler import compiled
 
 ONE_KERNEL = """
 import json
+import sys
 import numpy as np
 from numba.core import codegen, event
 from minae import get_backend
@@ -43,7 +44,8 @@ y = np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
 get_backend("numba").bias_activation_forward(y, np.ones(3, np.float32), "relu", 0.0, out=y)
 by_kernel = list(names.found)
 called_by_python = share(1, 2, 10)
-print(json.dumps([y.tolist(), called_by_python, by_kernel, names.found, machine_code]))
+modules = [name for name in sys.modules if name.startswith("numba.")]
+print(json.dumps([y.tolist(), called_by_python, by_kernel, names.found, machine_code, modules]))
 """
 NO_FOLDER = """
 from numba.core import caching
@@ -57,7 +59,8 @@ Y = [[0.0, pytest.approx(0.4), pytest.approx(0.8)], [pytest.approx(1.2), pytest.
 
 
 def one_kernel(folder, before=""):
-    """(y, what Python got, names compiled for the kernel, all of them, those of machine code)"""
+    """(y, what Python got, names compiled for the kernel, all of them, those of machine code,
+    Numba's modules that were loaded)"""
     command = [sys.executable, "-c", before + ONE_KERNEL]
     environment = os.environ | {"NUMBA_CACHE_DIR": str(folder)}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
@@ -69,7 +72,7 @@ def kept(folder):
 
 
 def test_what_a_kernel_calls_is_compiled_without_machine_code_and_kept_within_it(tmp_path):
-    y, called_by_python, by_kernel, _, machine_code = one_kernel(tmp_path)
+    y, called_by_python, by_kernel, _, machine_code, _ = one_kernel(tmp_path)
     assert y == Y
     assert {"_relu", "share", "spread"} <= set(by_kernel)
     assert "_relu" in machine_code
@@ -79,13 +82,22 @@ def test_what_a_kernel_calls_is_compiled_without_machine_code_and_kept_within_it
     assert called_by_python == [5, 10]
     assert machine_code.count("share") == 1
 
-    y, called_by_python, _, names, _ = one_kernel(tmp_path)
+    y, called_by_python, _, names, _, _ = one_kernel(tmp_path)
     assert (y, called_by_python) == (Y, [5, 10])
     assert names == []  # all of it was kept
 
 
+def test_a_process_that_finds_its_kernels_does_not_make_the_compiler_ready(tmp_path):
+    compiler = "numba.np.arrayobj"  # one of forty modules; "nrt" is what Numba compiles for itself
+    *_, machine_code, modules = one_kernel(tmp_path)
+    assert "nrt" in machine_code and compiler in modules
+    *_, machine_code, modules = one_kernel(tmp_path)
+    assert set(machine_code) == {"_relu", "share"}
+    assert compiler not in modules
+
+
 def test_where_no_folder_can_be_written_kernels_are_compiled_anew(tmp_path):
-    y, called_by_python, by_kernel, _, _ = one_kernel(tmp_path, NO_FOLDER)
+    y, called_by_python, by_kernel, *_ = one_kernel(tmp_path, NO_FOLDER)
     assert (y, called_by_python) == (Y, [5, 10])
     assert "_relu" in by_kernel
     assert kept(tmp_path) == set()

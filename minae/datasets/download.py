@@ -11,8 +11,6 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from minae.errors import MinaeError
 
@@ -142,6 +140,8 @@ def cache_folder() -> Path:
 
 def _fetch(mirrors: tuple[str, ...], file: str, sha256: str, folder: Path) -> None:
     """folder/file from the first mirror that has it; the sum decides whether it is that."""
+    from urllib.error import URLError  # 40 ms and 3 MB, for those who download
+
     partial = folder / f".{file}.{os.getpid()}.partial"
     failures = []
     try:
@@ -168,6 +168,8 @@ def _copy(url: str, path: Path) -> str:
     """Write what is at the address to a file; returns its SHA-256 in hexadecimal digits.
 
     Raises ConnectionError where fewer bytes come than were announced."""
+    from urllib.request import urlopen
+
     digest = hashlib.sha256()
     with urlopen(url, timeout=PATIENCE) as answer, path.open("wb") as out:
         announced, received = answer.headers.get("Content-Length"), 0

@@ -19,6 +19,7 @@ from minae.errors import MinaeError
 
 UNSIGNED_BYTE = 0x08
 GZIP_MAGIC = b"\x1f\x8b"
+BLOCK = 1 << 20  # bytes unpacked at a time
 
 
 def read_idx(path: Traversable, dimensions: int, sha256: str | None = None) -> Array:
@@ -65,13 +66,20 @@ def read_idx(path: Traversable, dimensions: int, sha256: str | None = None) -> A
             f"{path} has the SHA-256 {found_sum}, {sha256} wanted: it was changed, so install "
             "minae again"
         )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def _uncompressed(path: Traversable) -> bytes:
+def _uncompressed(path: Traversable) -> bytearray:
+    """The content of a file, unpacked block by block: the whole is in memory once."""
+    content = bytearray()
     try:
-        content = path.read_bytes()
-        return gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+        with path.open("rb") as file:
+            packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+            file.seek(0)
+            unpacked = gzip.GzipFile(fileobj=file) if packed else file
+            while block := unpacked.read(BLOCK):
+                content += block
+        return content
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise MinaeError(
             f"{path} is damaged, an intact gzip file wanted ({_in_one_clause(error)}): "

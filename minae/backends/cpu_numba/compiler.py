@@ -16,6 +16,7 @@ import ctypes
 import gc
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from typing import Any, cast
 
 from numba import _dynfunc, njit
@@ -30,9 +31,14 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     kernel: Any = njit(**options, pipeline_class=_KernelCompiler)(function)
     with suppress(RuntimeError):  # no folder can be written: each process compiles anew
         kernel._cache = KernelCache(function)
-    callee: Any = njit(**options | CALLEE)(function)
+
+    @cache  # made where it is wanted: not where kernels are in the cache
+    def callee() -> Any:
+        return njit(**options | CALLEE)(function)
+
     # what a kernel that is being compiled asks of the functions that it calls
-    kernel.get_call_template, kernel.get_overload = callee.get_call_template, callee.get_overload
+    kernel.get_call_template = lambda *asked: callee().get_call_template(*asked)
+    kernel.get_overload = lambda *asked: callee().get_overload(*asked)
     return cast(Callable[..., Any], kernel)
 
 

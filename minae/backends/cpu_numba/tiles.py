@@ -10,7 +10,6 @@ from typing import Any
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
-from numba.np.arrayobj import make_array
 
 from minae.backends.cpu_numba.jit import intrinsic
 from minae.backends.cpu_numba.vectors import CONTRACT, OUTPUTS, Matrix, int64
@@ -111,7 +110,7 @@ def add_strip_to_rows(
         left = Matrix(context, builder, x, x_value)
         right = Matrix(context, builder, b, b_value)
         target = Matrix(context, builder, out, out_value)
-        names = make_array(rows)(context, builder, rows_value).data
+        names = context.make_array(rows)(context, builder, rows_value).data
         named = [
             builder.sext(
                 builder.load(builder.gep(names, [builder.add(i, int64(r))])), ir.IntType(64)
@@ -146,7 +145,7 @@ def add_rows_to_strip(
         left = Matrix(context, builder, x, x_value)
         right = Matrix(context, builder, dy, dy_value)
         target = Matrix(context, builder, out, out_value)
-        names = make_array(rows)(context, builder, rows_value).data
+        names = context.make_array(rows)(context, builder, rows_value).data
 
         def n(i: Any) -> Any:
             return builder.load(builder.gep(names, [i]))

@@ -12,7 +12,6 @@ from typing import Any
 from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
-from numba.np.arrayobj import make_array, populate_array
 
 from minae.backends.cpu_numba.arrays import contiguous
 from minae.backends.cpu_numba.jit import intrinsic
@@ -41,7 +40,7 @@ class Matrix:
 
     def __init__(self, context: Any, builder: Any, array_type: Any, value: Any) -> None:
         self.builder = builder
-        self.array = make_array(array_type)(context, builder, value)
+        self.array = context.make_array(array_type)(context, builder, value)
         self.strides = cgutils.unpack_tuple(builder, self.array.strides, 2)
         self.shape = cgutils.unpack_tuple(builder, self.array.shape, 2)
         self.lanes = VECTOR_BYTES // (array_type.dtype.bitwidth // 8)
@@ -77,8 +76,8 @@ def row_of(typing_context: Any, x: Any, n: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         matrix = Matrix(context, builder, x, arguments[0])
-        row = make_array(row_type)(context, builder)
-        populate_array(
+        row = context.make_array(row_type)(context, builder)
+        context.populate_array(
             row,
             data=matrix.place(arguments[1], int64(0)),
             shape=matrix.shape[1:],
@@ -96,7 +95,7 @@ def prefetch(typing_context: Any, x: Any, first: Any, end: Any) -> Any:
     """Ask for x[first:end] of a 1-d array, to have it in cache when it is read some µs later."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers = make_array(x)(context, builder, arguments[0]).data
+        numbers = context.make_array(x)(context, builder, arguments[0]).data
         flag = ir.IntType(32)
         line = ir.IntType(8).as_pointer()
         function = cgutils.get_or_insert_function(
@@ -191,8 +190,8 @@ def copy_numbers(typing_context: Any, x: Any, i: Any, count: Any, y: Any, j: Any
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         x_value, i, count, y_value, j = arguments
-        source = make_array(x)(context, builder, x_value).data
-        target = make_array(y)(context, builder, y_value).data
+        source = context.make_array(x)(context, builder, x_value).data
+        target = context.make_array(y)(context, builder, y_value).data
         vector = _vector_of(context, x)
         with cgutils.for_range_slice(builder, int64(0), count, int64(vector.count)) as (n, _):
             mask = _lanes_below(builder, vector, builder.sub(count, n))
@@ -276,7 +275,7 @@ def _add_weighted_rows(rows: int, vectors: int) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             numbers, places, offsets = (
-                make_array(kind)(context, builder, value).data
+                context.make_array(kind)(context, builder, value).data
                 for kind, value in zip((x, p, q), arguments[:3], strict=True)
             )
             weights = Matrix(context, builder, w, arguments[3])
@@ -350,7 +349,7 @@ def _sums_of_taps(outputs: int, vectors: int) -> Any:
             weights = Matrix(context, builder, w, w_value)
             tap_list = Matrix(context, builder, taps, taps_value)
             target = Matrix(context, builder, y, y_value)
-            row_numbers = make_array(rows)(context, builder, rows_value).data
+            row_numbers = context.make_array(rows)(context, builder, rows_value).data
             zeros = ir.Constant(source.vector, [0.0] * source.lanes)
             first_lane = ir.Constant(ir.VectorType(ir.IntType(32), source.lanes), None)
             sums = [
