@@ -27,7 +27,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataC
 _HERE = Path(__file__).parent
 
 
-class _CompiledKernel(CompileResultCacheImpl):  # type: ignore[misc]
+class _CompiledKernel(CompileResultCacheImpl):
     """What is kept of a kernel: what it takes to run it."""
 
     def reduce(self, result: Any) -> Any:
