@@ -28,7 +28,7 @@ from minae.backends.cpu_numba.losses import add_totals
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.tiles import TILE, add_product_tile, product_tile
-from minae.backends.cpu_numba.vector_math import Float, exp, log1p, sigmoid, tanh
+from minae.backends.cpu_numba.vector_math import Float, decay, log1p, sigmoid, tanh
 from minae.backends.cpu_numba.vectors import LANES, RUN, VECTOR_BYTES
 from minae.backends.spec import Array
 
@@ -175,7 +175,7 @@ def _kernel(of: Function) -> Kernel:
 def _bce_with_logits(a: Float, t: Float) -> tuple[Float, Float, Float]:
     """softplus(a) - a t, with softplus(a) = max(a, 0) + log(1 + e^-|a|); σ(a) - t."""
     zero, one = type(a)(0), type(a)(1)
-    odds = exp(-abs(a))
+    odds = decay(a)
     y = one / (one + odds)
     return (a if a > zero else zero) - a * t, odds, (odds * y if a < zero else y) - t
 

@@ -76,6 +76,7 @@ _E0, _E1, _E2, _E3, _E4, _E5 = map(
 )
 _EXP_MAX = np.float32(88.72283)  # e^x is finite up to here
 _EXP_MIN = np.float32(-87.33654)  # below, e^x is subnormal and taken as 0
+_DECAY_MIN = np.float32(-88.0)  # here n = -127
 
 
 @_inline
@@ -84,8 +85,9 @@ def _reduced_exp(x: Float) -> tuple[Float, Any]:
     t = x * _LOG2_E + _TO_INTEGER
     n = t - _TO_INTEGER
     r = x - n * _LN2_HI - n * _LN2_LO
-    q = ((((_E0 * r + _E1) * r + _E2) * r + _E3) * r + _E4) * r + _E5
-    return q * (r * r) + r, np.float32(t).view(np.int32)
+    z = r * r
+    q = ((_E0 * r + _E1) * z + (_E2 * r + _E3)) * z + (_E4 * r + _E5)  # three deep, not six
+    return q * z + r, np.float32(t).view(np.int32)
 
 
 def exp(x: Float) -> Float:
@@ -100,6 +102,19 @@ def _exp(x: Float) -> Float:
     y = _INF if x > _EXP_MAX else y
     y = _ZERO if x < _EXP_MIN else y
     return y if x == x else x
+
+
+def decay(x: Float) -> Float:
+    """e^-|x|, what sigmoid, softplus and their losses stand on. In float32 0 from |x| = 87.7 on."""
+    return math.exp(-abs(x))
+
+
+@_float32(decay)
+def _decay(x: Float) -> Float:
+    down = -abs(x)
+    q, n = _reduced_exp(_DECAY_MIN if down < _DECAY_MIN else down)
+    scale = np.int32((n + _BIAS) << _FRACTION).view(np.float32)  # 2ⁿ, or 0 for n = -127
+    return q * scale + scale
 
 
 def expm1(x: Float) -> Float:
@@ -194,7 +209,7 @@ def _log1p(x: Float) -> Float:
 def sigmoid(x: Float) -> Float:
     """1 / (1 + e⁻ˣ), by way of e^-|x| <= 1, which cannot overflow."""
     one = type(x)(1)
-    e = exp(-abs(x))
+    e = decay(x)
     y = one / (one + e)
     return e * y if x < 0 else y
 
@@ -215,7 +230,7 @@ def softplus(x: Float) -> Float:
 
 @_float32(softplus)
 def _softplus(x: Float) -> Float:
-    u = exp(-abs(x))  # in [0, 1], so that 1 + u = 2ᵉ (1 + f) has e = 0 or 1
+    u = decay(x)  # in [0, 1], so that 1 + u = 2ᵉ (1 + f) has e = 0 or 1
     halve = u > _SQRT_TWO_LESS_ONE
     f = _HALF * u - _HALF if halve else u
     return (x if x > _ZERO else _ZERO) + _log_polynomial(f, _ONE if halve else _ZERO)
