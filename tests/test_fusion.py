@@ -10,6 +10,7 @@ from minae.backends.cpu_numba import fusion, recording
 from minae.backends.cpu_numba.output_layer import KERNELS, output_layer
 from minae.backends.spec import ACTIVATIONS
 from minae.layers import Activation, Dense, Sequential
+from minae.layers.layer import Strips
 from minae.losses import MSE, BCEWithLogits
 from minae.models import Autoencoder
 from minae.optim import Adam
@@ -226,6 +227,98 @@ def test_recipes(name, fuses):
     training = training_of(name, "numba")
     calls = training.step().replay.calls
     assert (output_layer in [function for function, _ in calls]) == fuses
+
+
+# ------------------------------------------------------------------ a batch left as bytes
+def batch(shape=(20, 5, 16), dtype=np.float32, *, source=np.uint8, shift=0.0):
+    """Calls that pick N samples of D pixels, most of them 0, and read them: a first layer of K
+    features, forward and backward, and an output layer."""
+    N, K, D = shape
+    rng = np.random.default_rng(0)
+    images = (
+        rng.integers(0, 256, (50, D)) * (rng.random((50, -(-D // 8))) < 0.4).repeat(8, 1)[:, :D]
+    )
+    images = images.astype(source)
+    bits = Strips.of(NUMBA, images.astype(np.uint8)).bits
+    rows, x = rng.integers(0, 50, N), np.full((N, D), np.nan, dtype)
+    known = {"strips": bits, "rows": rows, "x": x}
+    last = layer(shape, dtype, loss="bce_with_logits") | {"t": x}
+    w, dy = (rng.normal(size=size).astype(dtype) for size in ((K, D), (N, K)))
+    gathered = {"source": images, "indices": rows, "scale": 1 / 255, "shift": shift, "out": x}
+    return [
+        (NUMBA.gather, gathered),
+        (NUMBA.sparse_matmul, known | {"w": w, "out": np.full((N, K), np.nan, dtype)}),
+        *fusion.plain_calls(**last),
+        (NUMBA.sparse_weight_gradient, known | {"dy": dy, "out": np.full((K, D), np.nan, dtype)}),
+    ]
+
+
+def results(calls):
+    """What calls have written that nothing leaves out, in their order."""
+    for function, named in calls:
+        function(**named)
+    return [
+        named[name]
+        for function, named in calls
+        for name in ("out", "value", "dx", "dw", "db")
+        if name in named and not function.__name__.startswith("gather")
+    ]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(20, 5, 16), (1, 1, 8), (257, 33, 72), (100, 30, 784)], ids=str)
+def test_of_bytes_the_same_bits_come(shape, dtype, threads):
+    """As from the numbers that they stand for: they are scaled alike, and rounded."""
+    with_numbers = fusion._with_output_layer(batch(shape, dtype))
+    with_bytes = fusion.fused(batch(shape, dtype))
+    assert [function.__name__ for function, _ in with_bytes] == [
+        "gather_bytes",
+        "scaled_sparse_matmul",
+        "output_layer",
+        "scaled_sparse_weight_gradient",
+    ]
+    for found, wanted in zip(results(with_bytes), results(with_numbers), strict=True):
+        assert np.isfinite(wanted).all()
+        np.testing.assert_array_equal(found, wanted)
+
+
+def left_as_bytes(calls):
+    return fusion.gather_bytes in [function for function, _ in fusion.fused(calls)]
+
+
+def test_what_cannot_be_left_as_bytes():
+    """Numbers; pixels that are shifted; those that another call reads, or that are written twice; a
+    part of them; the output layer in six calls."""
+    calls = batch()
+    x = calls[0][1]["out"]
+    other = (NUMBA.copy, {"x": x[3:], "out": np.empty_like(x[3:])})
+    assert left_as_bytes(calls) and left_as_bytes(calls[:2]) and not left_as_bytes(calls[:1])
+    assert not left_as_bytes(batch(source=np.float32))
+    assert not left_as_bytes(batch(shift=-1.0))
+    assert not left_as_bytes(batch((20, 5, 12)))  # a last strip that is not whole
+    for i in range(len(calls) + 1):
+        assert not left_as_bytes([*calls[:i], other, *calls[i:]])
+        assert not left_as_bytes([*calls[:i], (NUMBA.copy, {"x": x * 0, "out": x}), *calls[i:]])
+    function, named = calls[1]
+    part = (function, named | {"x": x[:10], "rows": named["rows"][:10], "out": named["out"][:10]})
+    assert not left_as_bytes([calls[0], part])
+    assert not left_as_bytes(calls[:5])
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        *((name, True) for name in ("vanilla", "deep", "latent", "vae")),
+        *((name, False) for name in ("tanh", "denoising", "sparse", "conv", "iwae")),
+    ],
+)
+def test_recipes_whose_batches_are_left_as_bytes(name, wanted):
+    """Pixels from -1 on, noise, a plain product, a convolution and what binarizes want numbers."""
+    recipe = recipes.make(name)
+    recipe.model.bind("numba", np.float32, recipe.seed)
+    training = Training(recipe.model, recipe.optimizer, *mnist(400), batch_size=200)
+    calls = training.step().replay.calls
+    assert (fusion.gather_bytes in [function for function, _ in calls]) == wanted
 
 
 # ------------------------------------------------------------------ recording

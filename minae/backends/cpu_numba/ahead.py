@@ -41,6 +41,7 @@ _SECONDS = {
     ("output_layer",): 2.0,
     ("input_gradient", "conv2d_input_gradient"): 1.8,
     ("sparse_matmul", "sparse_weight_gradient"): 1.4,
+    ("scaled_sparse_matmul", "scaled_sparse_weight_gradient"): 1.4,
     ("bias_activation_backward",): 0.8,
     ("adam", "adamw"): 0.3,
     ("random_normal",): 0.3,

@@ -21,6 +21,16 @@ def gather(source: Array, indices: Array, scale: float, shift: float, *, out: Ar
     _gather(parts(len(out), out.size), source, indices, number(scale), number(shift), out)
 
 
+def gather_bytes(source: Array, indices: Array, *, out: Array) -> None:
+    """out[n] = source[indices[n]], bytes, for kernels that scale what they read (`fusion.py`).
+
+    Plain form: `gather`, which writes, and lets them read, four times as much.
+    """
+    source = contiguous("gather.source", source)
+    indices = contiguous("gather.indices", indices)
+    _gather_bytes(parts(len(out), out.size), source, indices, out)
+
+
 def take(source: Array, indices: Array, *, out: Array) -> None:
     """out[n] = source[indices[n]]. Plain form: `cpu_numpy.gather.take`."""
     source = contiguous("gather.source", source)
@@ -57,6 +67,17 @@ def _gather(
         row = source[indices[n]]
         for d in range(D):
             out[n, d] = scale * number(row[d]) + shift
+
+
+@threaded
+def _gather_bytes(part: int, parts: int, source: Array, indices: Array, out: Array) -> None:
+    N, D = out.shape
+    first, end = share(part, parts, N)
+    for n in range(first, end):
+        prefetch(source[indices[min(n + AHEAD, N - 1)]], 0, D)
+        row = source[indices[n]]
+        for d in range(D):
+            out[n, d] = row[d]
 
 
 @serial

@@ -34,8 +34,8 @@ from minae.backends.spec import Array
 
 _BLOCK = 64  # samples, and outputs, of a block
 # What belongs to a block's outputs, each a line of _BLOCK numbers: their bias; of the block's
-# samples the loss, Σ linear + log of the odds' product, here less 1, and db; a row of t.
-_BIAS, _LINEAR, _ODDS, _DB, _T, _LINES = (i * _BLOCK for i in range(6))
+# samples the loss, Σ linear + log of the odds' product, here less 1, and db.
+_BIAS, _LINEAR, _ODDS, _DB, _LINES = (i * _BLOCK for i in range(5))
 
 
 def output_layer(
@@ -51,12 +51,13 @@ def output_layer(
     dx: Array,
     dw: Array,
     db: Array | None,
+    t_scale: float = 1.0,
 ) -> None:
-    """value = scale · Σ loss(f(x wᵀ + b), t), and its gradients dx, dw, db.
+    """value = scale · Σ loss(f(x wᵀ + b), t_scale · t), and its gradients dx, dw, db.
 
-    x, dx: (N, K);  w, dw: (D, K);  b, db: (D,);  t: (N, D);  all contiguous. (loss, activation) is
-    one of `KERNELS`. Each thread takes a part of the outputs; its dx is added to the others'. The
-    loss and db are summed over the blocks of samples in float64.
+    x, dx: (N, K);  w, dw: (D, K);  b, db: (D,);  t: (N, D), of x's dtype or bytes;  all contiguous.
+    (loss, activation) is one of `KERNELS`. Each thread takes a part of the outputs; its dx is added
+    to the others'. The loss and db are summed over the blocks of samples in float64.
     """
     (N, K), D = x.shape, len(w)
     pair = 2 * VECTOR_BYTES // int(x.itemsize)
@@ -66,11 +67,15 @@ def output_layer(
     number = x.dtype.type
     numbers = height * width + 3 * _BLOCK * width + _BLOCK * _BLOCK + _LINES
     space = scratch("output_layer.space", (count, numbers), x.dtype)
+    t_rows = scratch("output_layer.t", (count, _BLOCK), t.dtype)
     dx_of_parts = scratch("output_layer.dx", (count, height, width), x.dtype)
     totals = scratch("output_layer.totals", (count,), np.float64)
     totals_db = scratch("output_layer.totals_db", (count, _BLOCK), np.float64)
     kernel = KERNELS[loss, activation]
-    kernel(count, x, w, b, t, number(scale), space, totals, totals_db, dx_of_parts, dw, db)
+    kernel(
+        *(count, x, w, b, t, number(t_scale), number(scale)),
+        *(t_rows, space, totals, totals_db, dx_of_parts, dw, db),
+    )
     _add_parts(parts(N, dx_of_parts.size), dx_of_parts, dx)
     add_totals(totals, float(scale), value)
 
@@ -80,14 +85,14 @@ def _kernel(of: Function) -> Kernel:
     at = inlined(of)
 
     @inlined
-    def to_gradient(a: Array, t: Array, lines: Array, scale: float) -> None:
+    def to_gradient(a: Array, t: Array, t_scale: Float, lines: Array, scale: Float) -> None:
         """a (_BLOCK,) = scale · ∂loss/∂(a + b), and the sums of `lines`, for one sample.
 
         The sums of a block lie in one array, at places that are constants: of arrays the compiler
         would have to ask, at each row, whether they overlap, and it asks about a few only.
         """
         for o in range(_BLOCK):
-            linear, odds, gradient = at(a[o] + lines[_BIAS + o], t[o])
+            linear, odds, gradient = at(a[o] + lines[_BIAS + o], t_scale * type(t_scale)(t[o]))
             before = lines[_ODDS + o]
             lines[_LINEAR + o] += linear
             lines[_ODDS + o] = before + (odds + before * odds)
@@ -101,7 +106,9 @@ def _kernel(of: Function) -> Kernel:
         w: Array,
         b: Array | None,
         t: Array,
+        t_scale: float,
         scale: float,
+        t_rows: Array,
         space: Array,
         totals: Array,
         totals_db: Array,
@@ -146,9 +153,9 @@ def _kernel(of: Function) -> Kernel:
                 for i in range(samples):
                     row = t[n + i, d : d + outputs]
                     if outputs < _BLOCK:
-                        _copy(row, lines[_T:])
-                        row = lines[_T:]
-                    to_gradient(a[i], row, lines, scale)
+                        _copy(row, t_rows[part])
+                        row = t_rows[part]
+                    to_gradient(a[i], row, t_scale, lines, scale)
                 for i in range(samples, rows):
                     _clear(a[i])
                 for o in range(outputs):
@@ -156,7 +163,7 @@ def _kernel(of: Function) -> Kernel:
                     total += log1p(lines[_ODDS + o])
                 for o in range(outputs):
                     total_db[o] += lines[_DB + o]
-                _clear(lines[_LINEAR:_T])
+                _clear(lines[_LINEAR:])
                 _add_product(a[:rows, :outputs], w_block, dx[n : n + rows])
                 _add_product(a[:samples, :whole].T, x_padded[n : n + samples], dw_block[:whole])
             for o in range(outputs):

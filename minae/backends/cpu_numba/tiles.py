@@ -98,16 +98,31 @@ def _multiply(
 product_tile, add_product_tile = _product_tile(False), _product_tile(True)
 
 
+def _number_at(context: Any, builder: Any, x: Any, pixels: Any, pixels_value: Any) -> Any:
+    """The function from the place of one of x's elements to that of the number it stands for: a
+    byte for the one of this place in the list `pixels`, a number for itself."""
+    if x.dtype != types.uint8:
+        return lambda place: place
+    numbers = context.make_array(pixels)(context, builder, pixels_value).data
+
+    def looked_up(place: Any) -> Any:
+        return builder.gep(numbers, [builder.zext(builder.load(place), ir.IntType(64))])
+
+    return looked_up
+
+
 @intrinsic
 def add_strip_to_rows(
-    typing_context: Any, x: Any, b: Any, rows: Any, i: Any, d: Any, j: Any, out: Any
+    typing_context: Any, x: Any, pixels: Any, b: Any, rows: Any, i: Any, d: Any, j: Any, out: Any
 ) -> Any:
     """out[n, j + l] += Σ_{q < STRIP} x[n, d + q] b[d + q, j + l] for n in rows[i : i + TILE],
-    0 <= l < 2 · lanes. rows: int64. A row may be named twice, and is added to once."""
+    0 <= l < 2 · lanes. rows: int64. A row may be named twice, and is added to once.
+    In place of x[n, d + q] pixels[x[n, d + q]] where x holds bytes, in both functions."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x_value, b_value, rows_value, i, d, j, out_value = arguments
+        x_value, pixels_value, b_value, rows_value, i, d, j, out_value = arguments
         left = Matrix(context, builder, x, x_value)
+        number_at = _number_at(context, builder, x, pixels, pixels_value)
         right = Matrix(context, builder, b, b_value)
         target = Matrix(context, builder, out, out_value)
         names = context.make_array(rows)(context, builder, rows_value).data
@@ -121,7 +136,7 @@ def add_strip_to_rows(
         _multiply(
             builder,
             int64(STRIP),
-            lambda q: [builder.gep(start, [q]) for start in starts],
+            lambda q: [number_at(builder.gep(start, [q])) for start in starts],
             lambda q: right.place(builder.add(d, q), j),
             right,
             [target.place(n, j) for n in named],
@@ -130,19 +145,28 @@ def add_strip_to_rows(
         return context.get_dummy_value()
 
     integer = types.intp
-    return types.void(x, b, rows, integer, integer, integer, out), generate
+    return types.void(x, pixels, b, rows, integer, integer, integer, out), generate
 
 
 @intrinsic
 def add_rows_to_strip(
-    typing_context: Any, x: Any, dy: Any, rows: Any, count: Any, d: Any, j: Any, out: Any
+    typing_context: Any,
+    x: Any,
+    pixels: Any,
+    dy: Any,
+    rows: Any,
+    count: Any,
+    d: Any,
+    j: Any,
+    out: Any,
 ) -> Any:
     """out[d + r, j + l] += Σ_{n in rows[:count]} x[n, d + r] dy[n, j + l] for 0 <= r < TILE,
     0 <= l < 2 · lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x_value, dy_value, rows_value, count, d, j, out_value = arguments
+        x_value, pixels_value, dy_value, rows_value, count, d, j, out_value = arguments
         left = Matrix(context, builder, x, x_value)
+        number_at = _number_at(context, builder, x, pixels, pixels_value)
         right = Matrix(context, builder, dy, dy_value)
         target = Matrix(context, builder, out, out_value)
         names = context.make_array(rows)(context, builder, rows_value).data
@@ -152,7 +176,7 @@ def add_rows_to_strip(
 
         def factors(i: Any) -> list[Any]:
             start = left.place(n(i), d)
-            return [builder.gep(start, [int64(r)]) for r in range(TILE)]
+            return [number_at(builder.gep(start, [int64(r)])) for r in range(TILE)]
 
         _multiply(
             builder,
@@ -166,4 +190,4 @@ def add_rows_to_strip(
         return context.get_dummy_value()
 
     integer = types.intp
-    return types.void(x, dy, rows, integer, integer, integer, out), generate
+    return types.void(x, pixels, dy, rows, integer, integer, integer, out), generate
