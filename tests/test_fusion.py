@@ -303,6 +303,11 @@ def test_what_cannot_be_left_as_bytes():
     part = (function, named | {"x": x[:10], "rows": named["rows"][:10], "out": named["out"][:10]})
     assert not left_as_bytes([calls[0], part])
     assert not left_as_bytes(calls[:5])
+    autoencoder = layer((20, 16, 16), np.float32) | {
+        "x": x,
+        "t": x,
+    }  # its only layer reads them too
+    assert not left_as_bytes([calls[0], *fusion.plain_calls(**autoencoder)])
 
 
 @pytest.mark.parametrize(
