@@ -1,8 +1,9 @@
 """Products with a batch that is mostly zeros: strips of zeros are left out.
 
 Plain form: `cpu_numpy/sparse.py`. Strip by strip, the samples that are not zero there are listed;
-what they have in the strip, 8 columns each, is a small matrix, and its product keeps its sums in
-registers as that of a dense tile does. Nothing is packed: the list says which rows are read.
+what they have in the strip, 8 columns each, is copied to a small matrix in the first cache, and its
+product keeps its sums in registers as that of a dense tile does. A batch of bytes is scaled while
+it is copied.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from minae.backends.cpu_numba.arrays import contiguous, scratch
 from minae.backends.cpu_numba.jit import elementwise, not_in_kernels, threaded
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
-from minae.backends.cpu_numba.tiles import TILE, add_rows_to_strip, add_strip_to_rows
+from minae.backends.cpu_numba.tiles import TILE, add_rows_to_strip, add_strip_to_rows, take_strip
 from minae.backends.cpu_numba.vectors import VECTOR_BYTES
 from minae.backends.cpu_numpy import sparse
 from minae.backends.spec import STRIP, Array
@@ -52,13 +53,13 @@ def scaled_sparse_matmul(
     samples. A batch of bytes takes a quarter of the cache. Plain form: `gather` before it."""
     (N, D), K = x.shape, len(w)
     width = _width(K, w)
-    w_turned = scratch("sparse.w_turned", (D, width), w.dtype)
+    w_turned = scratch("sparse.turned", (D, width), w.dtype)
     _turn(parts(D, w.size), contiguous("sparse.w", w), w_turned)
     y = out if width == K else scratch("sparse.y", (N, width), w.dtype)
     count = parts(N, x.size)
-    words, samples, pixels = _part_space(count, strips, w)
+    words, samples, columns = _part_space(count, strips, w)
     x, factor = contiguous("sparse.x", x), w.dtype.type(scale)
-    _sparse_matmul(count, strips, rows, x, factor, w_turned, words, samples, pixels, y, out)
+    _sparse_matmul(count, strips, rows, x, factor, w_turned, words, samples, columns, y, out)
 
 
 def sparse_weight_gradient(strips: Array, rows: Array, x: Array, dy: Array, *, out: Array) -> None:
@@ -82,11 +83,11 @@ def scaled_sparse_weight_gradient(
         padded = scratch("sparse.y", (N, width), out.dtype)
         _pad(parts(N, padded.size), dy, padded)
         dy = padded
-    dw = scratch("sparse.dw", (D, width), out.dtype)
+    dw = scratch("sparse.turned", (D, width), out.dtype)
     count = parts(D // STRIP, x.size)
-    words, samples, pixels = _part_space(count, strips, out)
+    words, samples, columns = _part_space(count, strips, out)
     x, factor = contiguous("sparse.x", x), out.dtype.type(scale)
-    _sparse_weight_gradient(count, strips, rows, x, factor, dy, words, samples, pixels, dw, out)
+    _sparse_weight_gradient(count, strips, rows, x, factor, dy, words, samples, columns, dw, out)
 
 
 def _width(K: int, w: Array) -> int:
@@ -96,12 +97,12 @@ def _width(K: int, w: Array) -> int:
 
 
 def _part_space(count: int, strips: Array, w: Array) -> tuple[Array, Array, Array]:
-    """For each part, the bits of a chunk, (words, samples), a list of samples, and the number that
-    each byte stands for."""
+    """For each part, the bits of a chunk, (words, samples), a list of samples, and what these have
+    in a strip."""
     return (
         scratch("sparse.words", (count, strips.shape[1], _CHUNK), np.uint64),
         scratch("sparse.samples", (count, _CHUNK + TILE), np.int64),
-        scratch("sparse.pixels", (count, 256), w.dtype),
+        scratch("sparse.columns", (count, _CHUNK + TILE, STRIP), w.dtype),
     )
 
 
@@ -135,15 +136,14 @@ def _sparse_matmul(
     w: Array,
     words: Array,
     samples: Array,
-    pixels: Array,
+    columns: Array,
     y: Array,
     out: Array,
 ) -> None:
     """y (N, width) = (x ⊙ m) w for w (D, width), and out (N, K) = y where it is another array."""
-    columns = 2 * VECTOR_BYTES // y.itemsize
+    pair = 2 * VECTOR_BYTES // y.itemsize
     first, end = share(part, parts, len(y))
-    with_strip, bits, numbers = samples[part], words[part], pixels[part]
-    _scale(scale, numbers)
+    with_strip, bits, strip = samples[part], words[part], columns[part]
     for start in range(first, end, _CHUNK):
         stop = min(start + _CHUNK, end)
         _take(strips, rows[start:stop], bits)
@@ -154,9 +154,11 @@ def _sparse_matmul(
             count = _list(bits, s, start, stop, with_strip)
             for i in range(count, count + TILE):  # a whole tile; named twice is added once
                 with_strip[i] = with_strip[max(count - 1, 0)]
-            for k in range(0, y.shape[1], columns):
+            for i in range(count + TILE):
+                take_strip(x, with_strip[i], s * STRIP, scale, strip, i)
+            for k in range(0, y.shape[1], pair):
                 for i in range(0, count, TILE):
-                    add_strip_to_rows(x, numbers, w, with_strip, i, s * STRIP, k, y)
+                    add_strip_to_rows(strip, w, with_strip, i, s * STRIP, k, y)
         if y.shape[1] > out.shape[1]:
             for n in range(start, stop):
                 for k in range(out.shape[1]):
@@ -174,16 +176,15 @@ def _sparse_weight_gradient(
     dy: Array,
     words: Array,
     samples: Array,
-    pixels: Array,
+    columns: Array,
     dw: Array,
     out: Array,
 ) -> None:
     """dw (D, width) = (x ⊙ m)ᵀ dy for dy (N, width), and out (K, D) = dwᵀ."""
     N, width = dy.shape
-    columns = 2 * VECTOR_BYTES // dy.itemsize
+    pair = 2 * VECTOR_BYTES // dy.itemsize
     first, end = share(part, parts, x.shape[1] // STRIP)
-    with_strip, bits, numbers = samples[part], words[part], pixels[part]
-    _scale(scale, numbers)
+    with_strip, bits, strip = samples[part], words[part], columns[part]
     for d in range(first * STRIP, end * STRIP):
         for k in range(width):
             dw[d, k] = 0
@@ -192,17 +193,11 @@ def _sparse_weight_gradient(
         _take(strips, rows[start:stop], bits)
         for s in range(first, end):
             count = _list(bits, s, start, stop, with_strip)
-            for k in range(0, width, columns):
-                for d in range(s * STRIP, (s + 1) * STRIP, TILE):
-                    add_rows_to_strip(x, numbers, dy, with_strip, count, d, k, dw)
+            for i in range(count):
+                take_strip(x, with_strip[i], s * STRIP, scale, strip, i)
+            for k in range(0, width, pair):
+                add_rows_to_strip(strip, dy, with_strip, count, s * STRIP, k, dw)
     transpose(dw[first * STRIP : end * STRIP], out[:, first * STRIP : end * STRIP])
-
-
-@elementwise
-def _scale(scale: float, numbers: Array) -> None:
-    """numbers[byte] = scale · byte."""
-    for byte in range(len(numbers)):
-        numbers[byte] = scale * numbers.dtype.type(byte)
 
 
 @elementwise

@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 
 from minae.backends.cpu_numba.jit import intrinsic
-from minae.backends.cpu_numba.vectors import CONTRACT, OUTPUTS, Matrix, int64
+from minae.backends.cpu_numba.vectors import CONTRACT, OUTPUTS, Matrix, in_all_lanes, int64
 from minae.backends.spec import STRIP
 
 TILE = OUTPUTS  # rows of a matrix product whose sums, two vectors each, stay in registers
@@ -98,45 +98,48 @@ def _multiply(
 product_tile, add_product_tile = _product_tile(False), _product_tile(True)
 
 
-def _number_at(context: Any, builder: Any, x: Any, pixels: Any, pixels_value: Any) -> Any:
-    """The function from the place of one of x's elements to that of the number it stands for: a
-    byte for the one of this place in the list `pixels`, a number for itself."""
-    if x.dtype != types.uint8:
-        return lambda place: place
-    numbers = context.make_array(pixels)(context, builder, pixels_value).data
+@intrinsic
+def take_strip(typing_context: Any, x: Any, n: Any, d: Any, scale: Any, strip: Any, i: Any) -> Any:
+    """strip[i, q] = scale · x[n, d + q] for 0 <= q < STRIP, x in bytes or in numbers."""
 
-    def looked_up(place: Any) -> Any:
-        return builder.gep(numbers, [builder.zext(builder.load(place), ir.IntType(64))])
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        x_value, n, d, scale_value, strip_value, i = arguments
+        source = Matrix(context, builder, x, x_value).place(n, d)
+        target = Matrix(context, builder, strip, strip_value).place(i, int64(0))
+        numbers = ir.VectorType(target.type.pointee, STRIP)
+        found = ir.VectorType(source.type.pointee, STRIP)
+        taken = builder.load(builder.bitcast(source, found.as_pointer()), align=1)
+        if x.dtype == types.uint8:
+            taken = builder.uitofp(taken, numbers)
+        factor = in_all_lanes(builder, scale_value, STRIP)
+        place = builder.bitcast(target, numbers.as_pointer())
+        builder.store(builder.fmul(taken, factor), place, align=4)
+        return context.get_dummy_value()
 
-    return looked_up
+    integer = types.intp
+    return types.void(x, integer, integer, scale, strip, integer), generate
 
 
 @intrinsic
 def add_strip_to_rows(
-    typing_context: Any, x: Any, pixels: Any, b: Any, rows: Any, i: Any, d: Any, j: Any, out: Any
+    typing_context: Any, x: Any, b: Any, rows: Any, i: Any, d: Any, j: Any, out: Any
 ) -> Any:
-    """out[n, j + l] += Σ_{q < STRIP} x[n, d + q] b[d + q, j + l] for n in rows[i : i + TILE],
-    0 <= l < 2 · lanes. rows: int64. A row may be named twice, and is added to once.
-    In place of x[n, d + q] pixels[x[n, d + q]] where x holds bytes, in both functions."""
+    """out[rows[i + r], j + l] += Σ_{q < STRIP} x[i + r, q] b[d + q, j + l] for 0 <= r < TILE,
+    0 <= l < 2 · lanes. rows: int64. A row of out may be named twice, and is added to once."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x_value, pixels_value, b_value, rows_value, i, d, j, out_value = arguments
+        x_value, b_value, rows_value, i, d, j, out_value = arguments
         left = Matrix(context, builder, x, x_value)
-        number_at = _number_at(context, builder, x, pixels, pixels_value)
         right = Matrix(context, builder, b, b_value)
         target = Matrix(context, builder, out, out_value)
         names = context.make_array(rows)(context, builder, rows_value).data
-        named = [
-            builder.sext(
-                builder.load(builder.gep(names, [builder.add(i, int64(r))])), ir.IntType(64)
-            )
-            for r in range(TILE)
-        ]
-        starts = [left.place(n, d) for n in named]
+        places = [builder.add(i, int64(r)) for r in range(TILE)]
+        starts = [left.place(place, int64(0)) for place in places]
+        named = [builder.load(builder.gep(names, [place])) for place in places]
         _multiply(
             builder,
             int64(STRIP),
-            lambda q: [number_at(builder.gep(start, [q])) for start in starts],
+            lambda q: [builder.gep(start, [q]) for start in starts],
             lambda q: right.place(builder.add(d, q), j),
             right,
             [target.place(n, j) for n in named],
@@ -145,49 +148,38 @@ def add_strip_to_rows(
         return context.get_dummy_value()
 
     integer = types.intp
-    return types.void(x, pixels, b, rows, integer, integer, integer, out), generate
+    return types.void(x, b, rows, integer, integer, integer, out), generate
 
 
 @intrinsic
 def add_rows_to_strip(
-    typing_context: Any,
-    x: Any,
-    pixels: Any,
-    dy: Any,
-    rows: Any,
-    count: Any,
-    d: Any,
-    j: Any,
-    out: Any,
+    typing_context: Any, x: Any, dy: Any, rows: Any, count: Any, d: Any, j: Any, out: Any
 ) -> Any:
-    """out[d + r, j + l] += Σ_{n in rows[:count]} x[n, d + r] dy[n, j + l] for 0 <= r < TILE,
-    0 <= l < 2 · lanes."""
+    """out[d + r, j + l] += Σ_{i < count} x[i, r] dy[rows[i], j + l] for 0 <= r < STRIP,
+    0 <= l < 2 · lanes, TILE of them at a time."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        x_value, pixels_value, dy_value, rows_value, count, d, j, out_value = arguments
+        x_value, dy_value, rows_value, count, d, j, out_value = arguments
         left = Matrix(context, builder, x, x_value)
-        number_at = _number_at(context, builder, x, pixels, pixels_value)
         right = Matrix(context, builder, dy, dy_value)
         target = Matrix(context, builder, out, out_value)
         names = context.make_array(rows)(context, builder, rows_value).data
+        for first in range(0, STRIP, TILE):
+            tile = range(first, first + TILE)
 
-        def n(i: Any) -> Any:
-            return builder.load(builder.gep(names, [i]))
+            def factors(i: Any, tile: Any = tile) -> list[Any]:
+                return [left.place(i, int64(r)) for r in tile]
 
-        def factors(i: Any) -> list[Any]:
-            start = left.place(n(i), d)
-            return [number_at(builder.gep(start, [int64(r)])) for r in range(TILE)]
-
-        _multiply(
-            builder,
-            count,
-            factors,
-            lambda i: right.place(n(i), j),
-            right,
-            [target.place(builder.add(d, int64(r)), j) for r in range(TILE)],
-            True,
-        )
+            _multiply(
+                builder,
+                count,
+                factors,
+                lambda i: right.place(builder.load(builder.gep(names, [i])), j),
+                right,
+                [target.place(builder.add(d, int64(r)), j) for r in tile],
+                True,
+            )
         return context.get_dummy_value()
 
     integer = types.intp
-    return types.void(x, pixels, dy, rows, integer, integer, integer, out), generate
+    return types.void(x, dy, rows, integer, integer, integer, out), generate

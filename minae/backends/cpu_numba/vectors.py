@@ -205,10 +205,10 @@ def copy_numbers(typing_context: Any, x: Any, i: Any, count: Any, y: Any, j: Any
 def _lanes_below(builder: Any, vector: Any, count: Any) -> Any:
     """The mask of a vector's lanes with a number below `count`."""
     lane = ir.Constant(ir.VectorType(int64(0).type, vector.count), [*range(vector.count)])
-    return builder.icmp_signed("<", lane, _in_all_lanes(builder, count, vector.count))
+    return builder.icmp_signed("<", lane, in_all_lanes(builder, count, vector.count))
 
 
-def _in_all_lanes(builder: Any, value: Any, count: int) -> Any:
+def in_all_lanes(builder: Any, value: Any, count: int) -> Any:
     """The vector with a value in each of so many lanes."""
     vector, number = ir.VectorType(value.type, count), ir.IntType(32)
     lane = builder.insert_element(ir.Constant(vector, None), value, ir.Constant(number, 0))
@@ -294,7 +294,7 @@ def _add_weighted_rows(rows: int, vectors: int) -> Any:
                 weight = [weights.load(weight_row, v) for v in range(vectors)]
                 for read, row in zip(reads, sums, strict=True):
                     number = builder.load(builder.gep(start, [read]))
-                    factor = _in_all_lanes(builder, number, target.lanes)
+                    factor = in_all_lanes(builder, number, target.lanes)
                     for v in range(vectors):
                         product = builder.fmul(weight[v], factor, flags=CONTRACT)
                         total = builder.load(row[v])
