@@ -189,20 +189,26 @@ def with_number(call, place, i, number):
 @pytest.mark.parametrize("name", [name for name in CASES if name != "argsort"])  # see spec
 @of_each_dtype
 def test_a_second_call_allocates_nothing(cpu, name, dtype):
-    """Less than 4 KiB, of Python objects, where the arrays are of about 1 MB."""
+    """Less than 4 KiB, of Python objects, where the arrays are of about 1 MB. The least of three
+    calls: what other threads of this process allocate meanwhile is counted as well."""
     for seed in range(7 if "activation" in name else 4):
         draw = Draw(dtype, seed, layouts=("contiguous", "transposed"), large=True)
         call = CASES[name](draw)
         arguments, keywords = comparison.filled(name, call, clone(comparison.arrays_of(name, call)))
         operation = getattr(cpu, name)
         operation(*arguments, **keywords)
-        tracemalloc.start()
-        try:
-            operation(*arguments, **keywords)
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        peak = min(allocated_by(operation, *arguments, **keywords) for _ in range(3))
         assert peak < 4096, f"{peak} bytes in the call of seed {seed}"
+
+
+def allocated_by(operation, *arguments, **keywords):
+    """The most bytes that Python and NumPy hold for a call at one time."""
+    tracemalloc.start()
+    try:
+        operation(*arguments, **keywords)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 @of_each_dtype
