@@ -2,7 +2,9 @@
 
 import gzip
 import hashlib
+import os
 import struct
+import threading
 import zlib
 from importlib import resources
 from pathlib import Path
@@ -343,6 +345,19 @@ def test_intact_gzip(tmp_path):
     path = tmp_path / "images.gz"
     path.write_bytes(packed())
     assert read_idx(path, 3).shape == (9, 28, 28)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name on this system")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+def test_a_file_may_be_a_pipe(tmp_path, pack):
+    """Say, of a shell's <(...): it is read once, from its beginning."""
+    path, array = tmp_path / "images", np.arange(2 * 28 * 28).reshape(2, 28, 28) % 251
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_bytes(pack(idx(array.astype(np.uint8)))))
+    writer.start()
+    found = read_idx(path, 3)
+    writer.join()
+    np.testing.assert_array_equal(found, array)
 
 
 def test_unreadable_file(tmp_path):

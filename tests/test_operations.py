@@ -188,7 +188,7 @@ def with_number(call, place, i, number):
 # ------------------------------------------------------------ memory
 @pytest.mark.parametrize("name", [name for name in CASES if name != "argsort"])  # see spec
 @of_each_dtype
-def test_a_second_call_allocates_nothing(cpu, name, dtype):
+def test_a_call_allocates_nothing_that_was_made_before(cpu, name, dtype):
     """Less than 4 KiB, of Python objects, where the arrays are of about 1 MB. The least of three
     calls: what other threads of this process allocate meanwhile is counted as well."""
     for seed in range(7 if "activation" in name else 4):

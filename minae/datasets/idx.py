@@ -7,6 +7,7 @@ Source: Yann LeCun, http://yann.lecun.com/exdb/mnist/, "The IDX file format".
 
 import gzip
 import hashlib
+import io
 import math
 import struct
 import zlib
@@ -73,9 +74,8 @@ def _uncompressed(path: Traversable) -> bytearray:
     """The content of a file, unpacked block by block: the whole is in memory once."""
     content = bytearray()
     try:
-        with path.open("rb") as file:
-            packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-            file.seek(0)
+        with path.open("rb") as opened, io.BufferedReader(opened) as file:  # type: ignore[type-var]
+            packed = file.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)  # a pipe cannot go back
             unpacked = gzip.GzipFile(fileobj=file) if packed else file
             while block := unpacked.read(BLOCK):
                 content += block

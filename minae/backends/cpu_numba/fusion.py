@@ -2,8 +2,8 @@
 bias and activation, or f' and the bias gradient, that follow it. And which batches need not become
 numbers: what reads them scales bytes.
 
-A fused kernel leaves out arrays that lay between the calls it replaces. It may stand in for them
-only where no other call of the step looks at those arrays.
+A fused kernel leaves out arrays that lay between the calls it replaces, and bytes the numbers that
+they stand for. They may do so only where no other call of the step looks at those arrays.
 """
 
 from collections.abc import Callable, Iterator
@@ -94,14 +94,18 @@ def _of_bytes(call: Call, pixels: Array, scale: float, taken: Array) -> Call | N
     if not _seen((pixels,), [call]):
         return call
     function, named = call
-    of_bytes, name, factor = _OF_BYTES.get(function, (function, "", ""))
-    given = named.get(name)
-    others = {key: value for key, value in named.items() if key != name}
-    if given is None or given.shape != pixels.shape or _seen((pixels,), [(function, others)]):
+    if function not in _OF_BYTES or (function is not output_layer and pixels.shape[1] % STRIP):
         return None
-    if function is not output_layer and pixels.shape[1] % STRIP:
+    of_bytes, name, factor = _OF_BYTES[function]
+    others = {key: value for key, value in named.items() if key != name}
+    if not _alike(named[name], pixels) or _seen((pixels,), [(function, others)]):
         return None
     return of_bytes, {**others, name: taken, factor: scale}
+
+
+def _alike(x: Array, y: Array) -> bool:
+    """Whether two arrays are the same numbers at the same places."""
+    return x.dtype == y.dtype and x.__array_interface__ == y.__array_interface__
 
 
 def _with_output_layer(calls: list[Call]) -> list[Call]:

@@ -24,7 +24,7 @@ def gather(source: Array, indices: Array, scale: float, shift: float, *, out: Ar
 def gather_bytes(source: Array, indices: Array, *, out: Array) -> None:
     """out[n] = source[indices[n]], bytes, for kernels that scale what they read (`fusion.py`).
 
-    Plain form: `gather`, which writes, and lets them read, four times as much.
+    Plain form: `gather`, which writes, and lets them read, four bytes or eight for each.
     """
     source = contiguous("gather.source", source)
     indices = contiguous("gather.indices", indices)

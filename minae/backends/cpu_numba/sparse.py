@@ -57,9 +57,9 @@ def scaled_sparse_matmul(
     _turn(parts(D, w.size), contiguous("sparse.w", w), w_turned)
     y = out if width == K else scratch("sparse.y", (N, width), w.dtype)
     count = parts(N, x.size)
-    words, samples, columns = _part_space(count, strips, w)
+    words, samples, packed = _part_space(count, strips, w)
     x, factor = contiguous("sparse.x", x), w.dtype.type(scale)
-    _sparse_matmul(count, strips, rows, x, factor, w_turned, words, samples, columns, y, out)
+    _sparse_matmul(count, strips, rows, x, factor, w_turned, words, samples, packed, y, out)
 
 
 def sparse_weight_gradient(strips: Array, rows: Array, x: Array, dy: Array, *, out: Array) -> None:
@@ -85,9 +85,9 @@ def scaled_sparse_weight_gradient(
         dy = padded
     dw = scratch("sparse.turned", (D, width), out.dtype)
     count = parts(D // STRIP, x.size)
-    words, samples, columns = _part_space(count, strips, out)
+    words, samples, packed = _part_space(count, strips, out)
     x, factor = contiguous("sparse.x", x), out.dtype.type(scale)
-    _sparse_weight_gradient(count, strips, rows, x, factor, dy, words, samples, columns, dw, out)
+    _sparse_weight_gradient(count, strips, rows, x, factor, dy, words, samples, packed, dw, out)
 
 
 def _width(K: int, w: Array) -> int:
@@ -102,7 +102,7 @@ def _part_space(count: int, strips: Array, w: Array) -> tuple[Array, Array, Arra
     return (
         scratch("sparse.words", (count, strips.shape[1], _CHUNK), np.uint64),
         scratch("sparse.samples", (count, _CHUNK + TILE), np.int64),
-        scratch("sparse.columns", (count, _CHUNK + TILE, STRIP), w.dtype),
+        scratch("sparse.packed", (count, _CHUNK + TILE, STRIP), w.dtype),
     )
 
 
@@ -136,14 +136,14 @@ def _sparse_matmul(
     w: Array,
     words: Array,
     samples: Array,
-    columns: Array,
+    packed: Array,
     y: Array,
     out: Array,
 ) -> None:
     """y (N, width) = (x ⊙ m) w for w (D, width), and out (N, K) = y where it is another array."""
     pair = 2 * VECTOR_BYTES // y.itemsize
     first, end = share(part, parts, len(y))
-    with_strip, bits, strip = samples[part], words[part], columns[part]
+    with_strip, bits, x_strip = samples[part], words[part], packed[part]
     for start in range(first, end, _CHUNK):
         stop = min(start + _CHUNK, end)
         _take(strips, rows[start:stop], bits)
@@ -152,13 +152,14 @@ def _sparse_matmul(
                 y[n, k] = 0
         for s in range(x.shape[1] // STRIP):
             count = _list(bits, s, start, stop, with_strip)
-            for i in range(count, count + TILE):  # a whole tile; named twice is added once
-                with_strip[i] = with_strip[max(count - 1, 0)]
-            for i in range(count + TILE):
-                take_strip(x, with_strip[i], s * STRIP, scale, strip, i)
+            whole = (count + TILE - 1) // TILE * TILE
+            for i in range(count, whole):  # a row named twice is added to once
+                with_strip[i] = with_strip[count - 1]
+            for i in range(whole):
+                take_strip(x, with_strip[i], s * STRIP, scale, x_strip, i)
             for k in range(0, y.shape[1], pair):
                 for i in range(0, count, TILE):
-                    add_strip_to_rows(strip, w, with_strip, i, s * STRIP, k, y)
+                    add_strip_to_rows(x_strip, w, with_strip, i, s * STRIP, k, y)
         if y.shape[1] > out.shape[1]:
             for n in range(start, stop):
                 for k in range(out.shape[1]):
@@ -176,7 +177,7 @@ def _sparse_weight_gradient(
     dy: Array,
     words: Array,
     samples: Array,
-    columns: Array,
+    packed: Array,
     dw: Array,
     out: Array,
 ) -> None:
@@ -184,7 +185,7 @@ def _sparse_weight_gradient(
     N, width = dy.shape
     pair = 2 * VECTOR_BYTES // dy.itemsize
     first, end = share(part, parts, x.shape[1] // STRIP)
-    with_strip, bits, strip = samples[part], words[part], columns[part]
+    with_strip, bits, x_strip = samples[part], words[part], packed[part]
     for d in range(first * STRIP, end * STRIP):
         for k in range(width):
             dw[d, k] = 0
@@ -194,9 +195,9 @@ def _sparse_weight_gradient(
         for s in range(first, end):
             count = _list(bits, s, start, stop, with_strip)
             for i in range(count):
-                take_strip(x, with_strip[i], s * STRIP, scale, strip, i)
+                take_strip(x, with_strip[i], s * STRIP, scale, x_strip, i)
             for k in range(0, width, pair):
-                add_rows_to_strip(strip, dy, with_strip, count, s * STRIP, k, dw)
+                add_rows_to_strip(x_strip, dy, with_strip, count, s * STRIP, k, dw)
     transpose(dw[first * STRIP : end * STRIP], out[:, first * STRIP : end * STRIP])
 
 
