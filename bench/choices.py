@@ -2,9 +2,9 @@
 
     python -m bench.cpu --choices
 
-The rules: `sparse.sparse_pays`, `fusion._pays`, `conv2d_channels.fill` and `conv2d._patch`; last
-what is always taken, a program, beside its plain form. Every way is checked against the one that is
-taken.
+The rules: `sparse.sparse_pays`, `fusion._pays`, `conv2d_channels.fill` and `forward_pays`, and
+`conv2d._patch`; last what is always taken, a program, beside its plain form. Every way is checked
+against the one that is taken.
 """
 
 from collections.abc import Callable, Iterator
@@ -176,18 +176,19 @@ def ways_of_convolution() -> Iterator[Choice]:
             x, w, y = normal(N, C, H, H), normal(K, C, kernel, kernel), normal(N, K, L, L)
             numbers = (stride, stride), (padding, padding), (1, 1), 1
             shape = f"{N}, {C}×{H}² to {K}×{L}², k{kernel} s{stride} p{padding}"
-            by_channels = "channels" if conv2d_channels.fill(K, x) else "samples"
+            fill, forward_pays = conv2d_channels.fill(K, x), conv2d_channels.forward_pays(w, 1, x)
             dw = normal(*w.shape)
-            for operation, given, out in (
-                ("conv2d_forward", (x, w), y),
-                ("conv2d_weight_gradient", (x, y), dw),
+            for operation, given, out, by_channels in (
+                ("conv2d_forward", (x, w), y, forward_pays),
+                ("conv2d_weight_gradient", (x, y), dw, fill),
             ):
                 ways = {
                     name: _convolution(operation, given, numbers, out, fill=name == "channels")
                     for name in ("samples", "channels")
                 }
                 ways[IM2COL] = _convolution(operation, given, numbers, out, backend="numpy")
-                yield Choice(f"{operation.removeprefix('conv2d_')}, {shape}", ways, by_channels)
+                taken = "channels" if by_channels else "samples"
+                yield Choice(f"{operation.removeprefix('conv2d_')}, {shape}", ways, taken)
 
 
 def ways_of_input_gradient() -> Iterator[Choice]:
@@ -222,17 +223,18 @@ def _convolution(
 ) -> Callable[[], Array]:
     """The operation, with the answers of its rules as they are given."""
     function = getattr(get_backend(backend), operation)
-    rules = (conv2d_channels.fill, conv2d._patch)
+    rules = (conv2d_channels.fill, conv2d_channels.forward_pays, conv2d._patch)
 
     def step() -> Array:
         if fill is not None:
             conv2d_channels.fill = lambda channels, x: fill
+            conv2d_channels.forward_pays = lambda w, groups, x: fill
         if patch is not None:
             conv2d._patch = lambda kernel, stride, dilation: patch
         try:
             function(*given, *numbers, out=out)
         finally:
-            conv2d_channels.fill, conv2d._patch = rules
+            conv2d_channels.fill, conv2d_channels.forward_pays, conv2d._patch = rules
         return out
 
     return step

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from minae.backends.cpu_numba import fusion
+from minae.backends.cpu_numba import conv2d_channels, fusion
 from minae.backends.cpu_numba.activations import bias_activation_backward, bias_activation_forward
 from minae.backends.cpu_numba.conv2d import conv2d_forward, conv2d_input_gradient
 from minae.backends.cpu_numba.epilogue import activated, differentiated
@@ -131,6 +131,18 @@ def test_more_samples_than_a_chunk():
         (one,) = fusion.fused(two_calls("input gradient", "one place", 1100, **shared))
         for found, value in zip(done([one]), wanted, strict=True):
             np.testing.assert_allclose(found, value, atol=1e-11)
+
+
+@pytest.mark.parametrize("N", [255, 256, 300])
+def test_forward_by_either_kind_of_vectors(N):
+    """Of many samples by vectors of samples, though there are channels enough to fill one."""
+    C, H, W, K, kernel, *_, groups = GEOMETRIES["groups, dilated"]
+    x, w = np.empty((N, C, H, W)), np.empty((K, C // groups, *kernel))
+    assert conv2d_channels.forward_pays(w, groups, x) == (N < 256)
+    wanted = done(two_calls("forward", "groups, dilated", N), NUMPY)
+    (one,) = fusion.fused(two_calls("forward", "groups, dilated", N))
+    for found, value in zip(done([one]), wanted, strict=True):
+        np.testing.assert_allclose(found, value, atol=1e-11)
 
 
 def test_the_same_bits_every_time():

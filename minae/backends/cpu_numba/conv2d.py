@@ -85,7 +85,7 @@ def forward(
 ) -> None:
     """`conv2d_forward`, and what there is to do after it."""
     K, C, KH, KW = w.shape
-    if conv2d_channels.fill(K // groups, x):
+    if conv2d_channels.forward_pays(w, groups, x):
         conv2d_channels.forward(x, w, stride, padding, dilation, groups, then, out)
         return
     parts, B = portions(x, out, then[0])
