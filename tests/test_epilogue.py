@@ -133,12 +133,12 @@ def test_more_samples_than_a_chunk():
             np.testing.assert_allclose(found, value, atol=1e-11)
 
 
-@pytest.mark.parametrize("N", [255, 256, 300])
+@pytest.mark.parametrize("N", [511, 512, 600])
 def test_forward_by_either_kind_of_vectors(N):
     """Of many samples by vectors of samples, though there are channels enough to fill one."""
     C, H, W, K, kernel, *_, groups = GEOMETRIES["groups, dilated"]
     x, w = np.empty((N, C, H, W)), np.empty((K, C // groups, *kernel))
-    assert conv2d_channels.forward_pays(w, groups, x) == (N < 256)
+    assert conv2d_channels.forward_pays(w, groups, x) == (N < 512)
     wanted = done(two_calls("forward", "groups, dilated", N), NUMPY)
     (one,) = fusion.fused(two_calls("forward", "groups, dilated", N))
     for found, value in zip(done([one]), wanted, strict=True):

@@ -37,9 +37,9 @@ _PROGRAM = "from minae.backends.cpu_numba.ahead import compile_calls; compile_ca
 # Seconds that kernels take to be compiled, where it is more than 0.2; operations that have most of
 # their code in common are compiled by one process. The other one is late by loading Numba.
 _SECONDS = {
-    ("forward", "conv2d_forward", "input_gradient", "conv2d_input_gradient"): 3.0,
-    ("conv2d_weight_gradient",): 2.2,
+    ("forward", "conv2d_forward", "conv2d_weight_gradient"): 2.4,
     ("output_layer",): 2.0,
+    ("input_gradient", "conv2d_input_gradient"): 1.8,
     ("sparse_matmul", "sparse_weight_gradient"): 1.4,
     ("scaled_sparse_matmul", "scaled_sparse_weight_gradient"): 1.4,
     ("bias_activation_backward",): 0.8,
