@@ -22,8 +22,8 @@ from minae.backends.spec import STRIP, Array
 # Microseconds for N rows of MNIST (39 % of its strips) and K features, float32, two threads, beside
 # the dense product by OpenBLAS with vectors of 512 bits:
 #   N, K         32, 64   32, 128  256, 30   256, 128   256, 400   256, 1000   4096, 30   4096, 400
-#   forward      15  12   25   39  36   65   91   159   273  433   1666 1051   485  943   4631 6325
-#   gradient     12  11   18   24  34   49   70   137   205  375    652 1040   416  815   3555 6524
+#   forward      21  14   27   46  35   85   95   180   276  494   1826 1082   701 1309   3374 6393
+#   gradient     14  13   20   26  33   66   74   156   220  410    719  946   698 1009   3280 6608
 # (`python -m bench.cpu --choices` prints them anew). What comes before the products is the same for
 # one feature as for many; with many, y and w are larger than the second cache.
 _LEAST, _MOST_FEATURES, _MOST_STRIPS = 4096, 512, 0.6
