@@ -70,8 +70,8 @@ def _with_bytes(calls: list[Call]) -> list[Call]:
     """The calls of a step, its batch left as bytes if all that read it can scale them.
 
     A batch of 256 is 0.8 MB as numbers, written once and read three times, and 0.2 MB as bytes,
-    which stay in the second cache beside M1's weights: the same time, and a third less while others
-    use the third cache. At 4096, where no cache holds the numbers, a tenth less.
+    which stay in the second cache beside M1's weights: the same time, and a few per cent less where
+    the cores share no third cache. At 4096, where no cache holds the numbers, a tenth less.
     """
     start = next((i for i, (function, _) in enumerate(calls) if function is gather), None)
     if start is None:
