@@ -42,7 +42,7 @@ class Program:
     def _write(self) -> None:
         self._written_for: tuple[int, int] | None = None  # until all is
         # Once more than is needed: a slot of scratch that had to grow for a later kernel would be
-        # held in each of its sizes. Now it has the last, 4 MB less for M3.
+        # held in each of its sizes. Now it has the last, 3 MB less for M3.
         for _ in range(2):
             self.steps = _steps(self.calls)
         self._written_for = threading.get_ident(), most_parts()
