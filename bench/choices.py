@@ -272,7 +272,9 @@ RULES: dict[str, Callable[[], Iterator[Choice]]] = {
         strips_or_all
     ),
     "Output layer: six operations or one kernel (`fusion._pays`)": six_calls_or_one,
-    "Convolution: vectors of samples or of channels (`conv2d_channels.fill`)": ways_of_convolution,
+    "Convolution: vectors of samples or of channels (`conv2d_channels.forward_pays`, `fill`)": (
+        ways_of_convolution
+    ),
     "Its gradient in x: place by place or in patches (`conv2d._patch`)": ways_of_input_gradient,
     "A recorded step, forward and backward: call by call or as a program": calls_or_program,
 }

@@ -49,7 +49,7 @@ def sparse_matmul(strips: Array, rows: Array, x: Array, w: Array, *, out: Array)
 def scaled_sparse_matmul(
     strips: Array, rows: Array, x: Array, scale: float, w: Array, *, out: Array
 ) -> None:
-    """`sparse_matmul` of scale · x where x holds bytes, in whole strips; each thread a part of the
+    """`sparse_matmul` of scale · x, numbers or bytes, in whole strips; each thread a part of the
     samples. A batch of bytes takes a quarter of the cache. Plain form: `gather` before it."""
     (N, D), K = x.shape, len(w)
     width = _width(K, w)
@@ -74,8 +74,8 @@ def sparse_weight_gradient(strips: Array, rows: Array, x: Array, dy: Array, *, o
 def scaled_sparse_weight_gradient(
     strips: Array, rows: Array, x: Array, scale: float, dy: Array, *, out: Array
 ) -> None:
-    """`sparse_weight_gradient` of scale · x where x holds bytes, in whole strips; each thread a
-    part of the strips. Plain form: `gather` before it."""
+    """`sparse_weight_gradient` of scale · x, numbers or bytes, in whole strips; each thread a part
+    of the strips. Plain form: `gather` before it."""
     (N, D), K = x.shape, len(out)
     width = _width(K, out)
     dy = contiguous("sparse.dy", dy)
