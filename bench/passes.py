@@ -98,7 +98,7 @@ def _counted_kernels(passes: Passes) -> Iterator[None]:
         passes.signatures[name].add(tuple(map(kernel.compiled.typeof_pyval, arguments)))
 
     def call_and_count(kernel: Any, *arguments: Any) -> None:
-        if jit._noting.noted is None:
+        if jit._calls.noted is None:
             count(kernel, arguments)
         call(kernel, *arguments)
 

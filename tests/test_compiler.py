@@ -77,7 +77,7 @@ def test_what_a_kernel_calls_is_compiled_without_machine_code_and_kept_within_it
     assert {"_relu", "share", "spread"} <= set(by_kernel)
     assert "_relu" in machine_code
     assert "spread" not in machine_code
-    assert kept(tmp_path) == {"activations._relu", "threads.share"}
+    assert kept(tmp_path) == {"activations._relu", "pool._run", "threads.share"}
     # share is called by the kernel, and then by Python, for which it is compiled once more
     assert called_by_python == [5, 10]
     assert machine_code.count("share") == 1
@@ -92,7 +92,7 @@ def test_a_process_that_finds_its_kernels_does_not_make_the_compiler_ready(tmp_p
     *_, machine_code, modules = one_kernel(tmp_path)
     assert "nrt" in machine_code and compiler in modules
     *_, machine_code, modules = one_kernel(tmp_path)
-    assert set(machine_code) == {"_relu", "share"}
+    assert set(machine_code) == {"_relu", "_run", "share"}
     assert compiler not in modules
 
 

@@ -29,10 +29,10 @@ PLAIN |= {"contractive_penalty"}  # uses one of them
 @pytest.fixture(params=[1, 2, 3], ids=["one part", "two parts", "three parts"], autouse=True)
 def parts(request, monkeypatch):
     """Even small batches are cut into so many."""
-    NUMBA.set_threads(1)  # the pool begins with it
-    monkeypatch.setattr(numba_threads, "_most_parts", request.param)
+    NUMBA.set_threads(request.param)
     monkeypatch.setattr(numba_threads, "_LEAST", 1)
-    return request.param
+    yield request.param
+    NUMBA.set_threads(1)
 
 
 class Programmed:
@@ -118,11 +118,11 @@ def test_it_outlives_its_scratch():
         np.testing.assert_array_equal(found, value)
 
 
-def test_it_is_written_anew_for_other_parts(monkeypatch):
+def test_it_is_written_anew_for_other_parts():
     x, mask, y = np.ones(1000), np.ones(1000), np.empty(1000)
     written = Program([(NUMBA.dropout_forward, {"x": x, "mask": mask, "keep": 0.5, "out": y})])
     for parts in (1, 3, 2):
-        monkeypatch.setattr(numba_threads, "_most_parts", parts)
+        NUMBA.set_threads(parts)
         y.fill(0)
         written()
         assert (y == 2).all()

@@ -86,13 +86,13 @@ def test_slow_steps_alone_do_not_cost_a_thread(two_cores):
 def cut_up(request, monkeypatch):
     """numba, which cuts even small batches into parts, or the part of one thread into chunks."""
     numba = get_backend("numba")
-    numba.set_threads(1)  # the pool begins with it
     if request.param == "three parts":
-        monkeypatch.setattr(numba_threads, "_most_parts", 3)
+        numba.set_threads(3)
         monkeypatch.setattr(numba_threads, "_LEAST", 1)
     else:
         monkeypatch.setattr(sample_last, "_CHUNK", RUN)
-    return numba
+    yield numba
+    numba.set_threads(1)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -122,13 +122,9 @@ def test_blas_and_kernels_share_one_pool(monkeypatch):
         assert numba_threads.parts(2, 2 * numba_threads._LEAST - 1) == 1
 
 
-@pytest.mark.parametrize("missing", ["OpenMP", "products"])
-def test_without_a_pool_blas_keeps_its_threads(monkeypatch, missing):
+def test_without_products_for_kernels_blas_keeps_its_threads(monkeypatch):
     monkeypatch.setattr(numba_threads, "_most_parts", 1)
-    if missing == "OpenMP":
-        monkeypatch.setattr(numba_threads, "OPENMP", False)
-    else:
-        monkeypatch.setattr(numba_threads, "products", lambda: None)
+    monkeypatch.setattr(numba_threads, "products", lambda: None)
     asked = []
     blas = SimpleNamespace(limit=lambda limits: asked.append(limits))
     monkeypatch.setattr(numba_threads, "_blas", lambda: blas)

@@ -18,9 +18,9 @@ import numpy as np
 
 from minae.backends.cpu_numba.arrays import contiguous, scratch
 from minae.backends.cpu_numba.channels import BLOCK, add_parts, collect_gradient, spread
+from minae.backends.cpu_numba.compiler import Function
 from minae.backends.cpu_numba.jit import (
     Bound,
-    Function,
     Kernel,
     elementwise,
     inlined,

@@ -14,7 +14,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
-from minae.backends.cpu_numba.jit import intrinsic
+from minae.backends.cpu_numba.compiler import intrinsic
 
 _PREFIXES = ("scipy_cblas_", "cblas_")  # of the wheels of NumPy >= 1.26, of a plain build
 _ROW_MAJOR, _NO_TRANSPOSE, _TRANSPOSE = 101, 111, 112  # of cblas.h

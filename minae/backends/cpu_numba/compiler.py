@@ -17,16 +17,34 @@ import gc
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from numba import _dynfunc, njit
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.compiler import Compiler
+from numba.extending import intrinsic as numba_intrinsic
 
 from minae.backends.cpu_numba.kernel_cache import KernelCache
 
+Function: TypeAlias = Callable[..., Any]
 
-def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+intrinsic: Callable[[Function], Function] = numba_intrinsic
+
+# error_model="numpy": a division by zero gives inf or NaN. With Python's error model each division
+# is a branch to an exception, and a loop that branches is not vectorized.
+# _nrt=False: kernels allocate nothing, so no references are counted, nor compiled to be.
+ELEMENTWISE = {
+    "_nrt": False,
+    "nogil": True,
+    "no_cfunc_wrapper": True,
+    "error_model": "numpy",
+}
+# reassoc and nsz let a sum be taken in lanes, in an order that is fixed for each length. nnan and
+# ninf stay out: with them a diverged loss could come out as a finite number.
+REDUCTION = {**ELEMENTWISE, "fastmath": {"contract", "reassoc", "nsz"}}
+
+
+def compiled(function: Function, **options: Any) -> Function:
     """`numba.njit`: for Python a kernel, kept in the cache on disk; for kernels a callee."""
     kernel: Any = njit(**options, pipeline_class=_KernelCompiler)(function)
     with suppress(RuntimeError):  # no folder can be written: each process compiles anew
@@ -39,13 +57,13 @@ def compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]
     # what a kernel that is being compiled asks of the functions that it calls
     kernel.get_call_template = lambda *asked: callee().get_call_template(*asked)
     kernel.get_overload = lambda *asked: callee().get_overload(*asked)
-    return cast(Callable[..., Any], kernel)
+    return cast(Function, kernel)
 
 
 class _KernelCompiler(Compiler):
     """The compiler for what Python calls; what that calls in turn is compiled meanwhile."""
 
-    def compile_extra(self, function: Callable[..., Any]) -> Any:
+    def compile_extra(self, function: Function) -> Any:
         collects = gc.isenabled()
         gc.disable()
         try:

@@ -30,7 +30,8 @@ from minae.backends.cpu_numba.conv2d_taps import (
     with_channels,
 )
 from minae.backends.cpu_numba.epilogue import Then, nothing, share_of_blocks
-from minae.backends.cpu_numba.jit import do_part, elementwise, threaded
+from minae.backends.cpu_numba.jit import elementwise, threaded
+from minae.backends.cpu_numba.pool import do_part
 from minae.backends.cpu_numba.sample_last import (
     like_sample_last,
     portions,

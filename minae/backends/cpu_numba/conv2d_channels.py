@@ -17,7 +17,8 @@ import numpy as np
 
 from minae.backends.cpu_numba.arrays import contiguous, scratch
 from minae.backends.cpu_numba.epilogue import Then, share_of_blocks
-from minae.backends.cpu_numba.jit import do_part, elementwise, serial, threaded
+from minae.backends.cpu_numba.jit import elementwise, serial, threaded
+from minae.backends.cpu_numba.pool import do_part
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import (

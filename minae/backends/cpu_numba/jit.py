@@ -1,104 +1,47 @@
-"""How the kernels of this backend are compiled and called, and how their parts come to the threads.
+"""How the kernels of this backend are compiled and called.
 
 A threaded kernel is written for one part of the work, `kernel(part, parts, ...)`, and called for
 all, `kernel(parts, ...)`. Numba's own way, a loop over `prange`, takes four rounds of the compiler
 to make a function of the loop's body, of its wrapper and of what is around it: half a second more
-a kernel, where a first step compiles a dozen. Here `_over_parts` writes the call into the pool
-itself, a dozen instructions, and the kernel is compiled once.
+a kernel, where a first step compiles a dozen. Here a kernel is compiled once.
 
-A kernel can also be *bound*: its arguments are written into memory, and with the address of its
-code they are all that it takes to run it. So it can be handed over to another kernel, which makes
-what it takes, some samples at a time, and lets the part follow that is for these while they lie in
-the cache (`epilogue.py`); and so a step's kernels are run without Python (`program.py`).
+What is compiled does not run the kernel, it *binds* it: writes its arguments into memory. With the
+address of the kernel's code they are all that it takes to run a part of it. So it can be given to
+threads (`pool.py`); to another kernel, which makes what it takes, some samples at a time, and lets
+the part follow that is for these while they lie in the cache (`epilogue.py`); and a step's kernels
+are run without Python (`program.py`).
 """
 
 # mypy: allow-untyped-calls
 
-import importlib
 import inspect
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import binding, ir  # type: ignore[import-untyped]
-from numba import config, njit, types
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
 from numba.core import cgutils
 from numba.core.compiler import compile_internal
 from numba.core.targetconfig import ConfigStack
-from numba.extending import intrinsic as numba_intrinsic
 
-from minae.backends.cpu_numba.compiler import compiled
+from minae.backends.cpu_numba import pool
+from minae.backends.cpu_numba.compiler import ELEMENTWISE, REDUCTION, Function, compiled, intrinsic
+from minae.backends.cpu_numba.pool import INTEGER, PART_FUNCTION
 from minae.backends.spec import Array
-
-Function: TypeAlias = Callable[..., Any]
-intrinsic: Callable[[Function], Function] = numba_intrinsic
-
-_ON_POOL, _POOL_SIZE = "minae_on_pool", "minae_pool_size"  # names of the pool's functions in LLVM
-
-
-@contextmanager
-def _little_spinning() -> Iterator[None]:
-    """An OpenMP (GNU's) that is loaded meanwhile lets a thread that waits look 10 000 times before
-    it sleeps, and not 300 000: beside two busy processes threads that spin keep the one they wait
-    for from its core, and a step of 2 ms took 150. With 1000 idle steps took longer."""
-    settings = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
-    if settings & os.environ.keys():  # the user's
-        yield
-        return
-    os.environ["GOMP_SPINCOUNT"] = "10000"
-    try:
-        yield
-    finally:
-        del os.environ["GOMP_SPINCOUNT"]
-
-
-def _openmp() -> bool:
-    """Whether Numba's OpenMP pool is there. Another pool that the user has chosen is left alone.
-
-    Without it, work comes in one part and no pool is called; compiled kernels name one all the
-    same, so that a cache serves both.
-    """
-    try:
-        with _little_spinning():
-            pool: Any = importlib.import_module("numba.np.ufunc.omppool")
-        found = True
-    except ImportError:  # no libgomp or libomp on this machine
-        pool, found = importlib.import_module("numba.np.ufunc.workqueue"), False
-    binding.add_symbol(_ON_POOL, pool.parallel_for)
-    binding.add_symbol(_POOL_SIZE, pool.get_num_threads)
-    if found and config.THREADING_LAYER == "default":
-        config.THREADING_LAYER = "omp"
-    return found and bool(config.THREADING_LAYER == "omp")
-
-
-OPENMP = _openmp()
-
-# error_model="numpy": a division by zero gives inf or NaN. With Python's error model each division
-# is a branch to an exception, and a loop that branches is not vectorized.
-# _nrt=False: kernels allocate nothing, so no references are counted, nor compiled to be.
-_ELEMENTWISE = {
-    "_nrt": False,
-    "nogil": True,
-    "no_cfunc_wrapper": True,
-    "error_model": "numpy",
-}
-# reassoc and nsz let a sum be taken in lanes, in an order that is fixed for each length. nnan and
-# ninf stay out: with them a diverged loss could come out as a finite number.
-_REDUCTION = {**_ELEMENTWISE, "fastmath": {"contract", "reassoc", "nsz"}}
 
 
 def elementwise(function: Function) -> Function:
     """Compiles what kernels call, its numbers rounded step by step, as they are in NumPy."""
-    return compiled(function, **_ELEMENTWISE)
+    return compiled(function, **ELEMENTWISE)
 
 
 def reduction(function: Function) -> Function:
     """Compiles what kernels call, such that floating sums may be taken in any order."""
-    return compiled(function, **_REDUCTION)
+    return compiled(function, **REDUCTION)
 
 
 inlined: Callable[[Function], Function] = njit(inline="always")
@@ -128,21 +71,27 @@ class Noted(NamedTuple):
     bound: list[Bound]
 
 
-class _Noting(threading.local):
-    noted: Noted | None = None  # where this thread notes kernels, while it does
+class _Calls(threading.local):
+    """Of one thread: where it notes kernels, while it does; and what it runs now, one kernel."""
+
+    noted: Noted | None = None
+
+    def __init__(self) -> None:
+        self.memory = np.empty(ARGUMENT_BYTES, np.uint8)
+        self.code, self.place = np.zeros(1, np.int64), np.array([self.memory.ctypes.data])
 
 
-_noting = _Noting()
+_calls = _Calls()
 
 
 @contextmanager
 def noted_kernels() -> Iterator[Noted]:
     """What this thread calls meanwhile is noted and not run."""
-    before, _noting.noted = _noting.noted, Noted([], [])
+    before, _calls.noted = _calls.noted, Noted([], [])
     try:
-        yield _noting.noted
+        yield _calls.noted
     finally:
-        _noting.noted = before
+        _calls.noted = before
 
 
 class NotInKernels(Exception):
@@ -151,7 +100,7 @@ class NotInKernels(Exception):
 
 def not_in_kernels() -> None:
     """To be called before NumPy does a part of an operation: raises while kernels are noted."""
-    if _noting.noted is not None:
+    if _calls.noted is not None:
         raise NotInKernels
 
 
@@ -169,16 +118,17 @@ class Kernel:
         return self._make()
 
     def __call__(self, *arguments: Any) -> None:
-        if _noting.noted is None:
-            self.compiled(0, *arguments)
+        if _calls.noted is None:
+            _calls.code[0] = self.compiled(int(_calls.place[0]), *arguments)
+            pool.run(_calls.code, _calls.place)
         else:
-            _noting.noted.called.append(self._with(arguments))
+            _calls.noted.called.append(self._with(arguments))
 
     def bound(self, *arguments: Any) -> Bound:
         """The kernel with these arguments, to be run by another."""
         bound = self._with(arguments)
-        if _noting.noted is not None:
-            _noting.noted.bound.append(bound)
+        if _calls.noted is not None:
+            _calls.noted.bound.append(bound)
         return bound
 
     def _with(self, arguments: tuple[Any, ...]) -> Bound:
@@ -210,9 +160,8 @@ def serial_reduction(kernel: Function) -> Kernel:
 
 
 def _over_parts(kernel: Function, of: Function, *, in_parts: bool = True) -> Function:
-    """The function of (bound_at, parts, ...) that runs all parts of the kernel, each on a thread,
-    where `bound_at` is 0. Else it writes the arguments at this address, and returns that of the
-    code. Of a kernel that is not in parts there is one.
+    """The function of (bound_at, parts, ...) that writes the number of parts and the arguments at
+    this address, and returns that of the kernel's code. A kernel that is not in parts has one.
 
     It is written as source, since Numba sorts calls by the types of named arguments, and has the
     place and the name of `of`, by which Numba finds it in its cache.
@@ -223,26 +172,26 @@ def _over_parts(kernel: Function, of: Function, *, in_parts: bool = True) -> Fun
     # Two kernels of one name, compiled in two processes and loaded by a third, would be taken for
     # one another: names in machine code are those of the functions.
     kernel.__qualname__ = of.__qualname__
-    place = of.__code__
+    code = of.__code__
     source = (
-        "\n" * (place.co_firstlineno - 1)
+        "\n" * (code.co_firstlineno - 1)
         + f"def {of.__name__}({', '.join(taken)}): "
-        + f"return _run(bound_at, {parts}, ({''.join(name + ', ' for name in names)}))"
+        + f"return _bind(bound_at, {parts}, ({''.join(name + ', ' for name in names)}))"
     )
-    run = _runner(kernel, in_parts=in_parts)
-    scope: dict[str, Any] = {"_run": run, "__name__": of.__module__}
-    exec(compile(source, place.co_filename, "exec"), scope)
+    bind = _binder(kernel, in_parts=in_parts)
+    scope: dict[str, Any] = {"_bind": bind, "__name__": of.__module__}
+    exec(compile(source, code.co_filename, "exec"), scope)
     function: Function = scope[of.__name__]
     function.__doc__ = of.__doc__
     return function
 
 
-def _runner(kernel: Function, *, in_parts: bool) -> Function:
-    """The intrinsic (place, parts, arguments) that calls kernel(part, parts, *arguments) for each
-    part, or kernel(*arguments); or binds the kernel."""
+def _binder(kernel: Function, *, in_parts: bool) -> Function:
+    """The intrinsic (place, parts, arguments) that binds kernel(part, parts, *arguments), or
+    kernel(*arguments)."""
 
     @intrinsic
-    def run(typing_context: Any, place: Any, parts: Any, arguments: Any) -> Any:
+    def bind(typing_context: Any, place: Any, parts: Any, arguments: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             shared = ir.LiteralStructType([value.type for value in values[1:]])
             size = context.get_abi_sizeof(shared)
@@ -250,48 +199,14 @@ def _runner(kernel: Function, *, in_parts: bool) -> Function:
                 raise ValueError(
                     f"arguments of {kernel.__qualname__} take {size} of {ARGUMENT_BYTES} bytes"
                 )
-            here = cgutils.alloca_once(builder, shared)
-            there = builder.inttoptr(values[0], here.type)
-            body = _part_function(context, builder, kernel, arguments, here.type, in_parts)
-            at_once = builder.icmp_signed("==", values[0], _INTEGER(0))
-            memory = builder.select(at_once, here, there)
+            memory = builder.inttoptr(values[0], shared.as_pointer())
             builder.store(cgutils.pack_struct(builder, values[1:]), memory)
-            with builder.if_then(at_once):
-                _launch(builder, body, values[1], builder.bitcast(here, _BYTES))
-            return builder.ptrtoint(body, _INTEGER)
+            code = _part_function(context, builder, kernel, arguments, memory.type, in_parts)
+            return builder.ptrtoint(code, INTEGER)
 
         return types.intp(types.intp, types.intp, arguments), generate
 
-    return run
-
-
-@intrinsic
-def do_part(typing_context: Any, code: Any, place: Any, part: Any) -> Any:
-    """Does one part of a bound kernel, here and now; nothing where code is 0."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        code, arguments, part = values
-        with builder.if_then(builder.icmp_signed("!=", code, _INTEGER(0))):
-            body = builder.inttoptr(code, _PART_FUNCTION.as_pointer())
-            number = cgutils.alloca_once_value(builder, builder.inttoptr(part, _BYTES))
-            unused = ir.Constant(_INTEGER.as_pointer(), None)
-            builder.call(body, [number, unused, unused, builder.inttoptr(arguments, _BYTES)])
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp), generate
-
-
-@intrinsic
-def do_all_parts(typing_context: Any, code: Any, place: Any) -> Any:
-    """Does all parts of a bound kernel, several on the pool."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        body = builder.inttoptr(values[0], _PART_FUNCTION.as_pointer())
-        parts = builder.load(builder.inttoptr(values[1], _INTEGER.as_pointer()))  # come first
-        _launch(builder, body, parts, builder.inttoptr(values[1], _BYTES))
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), generate
+    return bind
 
 
 def _compiled_within(context: Any, function: Function, signature: Any) -> Any:
@@ -310,28 +225,17 @@ def _compiled_within(context: Any, function: Function, signature: Any) -> Any:
     )
 
 
-_INTEGER, _BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
-_PART_FUNCTION = ir.FunctionType(
-    ir.VoidType(), [_BYTES.as_pointer(), _INTEGER.as_pointer(), _INTEGER.as_pointer(), _BYTES]
-)  # (places, sizes, steps, shared), as the pool calls it
-
-
 def _part_function(
     context: Any, builder: Any, kernel: Function, arguments: Any, shared_type: Any, in_parts: bool
 ) -> Any:
-    """The LLVM function that calls the kernel for one part, with what lies in the shared memory.
-
-    The pool gives each of its tasks a place that lies `step` bytes after the one before: from
-    place 0 on with step 1, the place is the number of the part.
-    """
+    """The LLVM function that calls the kernel for one part, with what lies in the shared memory."""
     numbered = (types.intp, types.intp) if in_parts else ()
     of_part = types.none(*numbered, *arguments)
     compiled = _compiled_within(context, kernel, of_part)
-    function = ir.Function(builder.module, _PART_FUNCTION, f"{compiled.fndesc.mangled_name}.part")
+    function = ir.Function(builder.module, PART_FUNCTION, f"{compiled.fndesc.mangled_name}.part")
     function.linkage = "internal"
     inside = ir.IRBuilder(function.append_basic_block())
-    places, _, _, shared = function.args
-    part = inside.ptrtoint(inside.load(places), _INTEGER)
+    part, shared = function.args
     given = inside.load(inside.bitcast(shared, shared_type))
     parts, packed = cgutils.unpack_tuple(inside, given, 2)
     number = [part, parts] if in_parts else []
@@ -339,30 +243,3 @@ def _part_function(
     context.call_internal_no_propagate(inside, compiled.fndesc, of_part, [*number, *unpacked])
     inside.ret_void()
     return function
-
-
-def _launch(builder: Any, body: Any, parts: Any, shared: Any) -> None:
-    """Runs `body` for the parts 0, 1, ...: one alone here, several on the pool."""
-    zero, one = (cgutils.alloca_once_value(builder, _INTEGER(i)) for i in (0, 1))
-    sizes = cgutils.alloca_once_value(builder, parts)
-    places = builder.bitcast(zero, _BYTES.as_pointer())
-    size = ir.FunctionType(_INTEGER, [])
-    launch = ir.FunctionType(
-        ir.VoidType(), [_BYTES, *_PART_FUNCTION.args, _INTEGER, _INTEGER, ir.IntType(32)]
-    )
-    with builder.if_else(builder.icmp_signed("==", parts, _INTEGER(1))) as (alone, several):
-        with alone:
-            builder.call(body, [places, sizes, one, shared])
-        with several:
-            threads = builder.call(
-                cgutils.get_or_insert_function(builder.module, size, _POOL_SIZE), []
-            )
-            builder.call(
-                cgutils.get_or_insert_function(builder.module, launch, _ON_POOL),
-                [
-                    builder.bitcast(body, _BYTES),
-                    *(places, sizes, one, shared),
-                    *(_INTEGER(0), _INTEGER(1)),  # inner dimensions, places
-                    builder.trunc(threads, ir.IntType(32)),
-                ],
-            )

@@ -16,8 +16,8 @@ Derivations: `reference/dense.py`, `reference/activations.py`, `reference/losses
 import numpy as np
 
 from minae.backends.cpu_numba.arrays import scratch
+from minae.backends.cpu_numba.compiler import Function
 from minae.backends.cpu_numba.jit import (
-    Function,
     Kernel,
     elementwise,
     inlined,

@@ -18,17 +18,15 @@ from itertools import groupby
 
 import numpy as np
 
+from minae.backends.cpu_numba import pool
 from minae.backends.cpu_numba.fusion import Call
 from minae.backends.cpu_numba.jit import (
     Bound,
     Noted,
     NotInKernels,
-    do_all_parts,
-    elementwise,
     noted_kernels,
 )
 from minae.backends.cpu_numba.threads import most_parts
-from minae.backends.spec import Array
 
 
 class Program:
@@ -68,7 +66,7 @@ class Kernels:
         self._places = np.array([kernel.place for kernel in called], np.int64)
 
     def __call__(self) -> None:
-        _run(self._codes, self._places)
+        pool.run(self._codes, self._places)
 
 
 def _steps(calls: list[Call]) -> list[Callable[[], None]]:
@@ -94,9 +92,3 @@ def kernels_of(call: Call) -> Noted | None:
     except NotInKernels:
         return None
     return noted
-
-
-@elementwise
-def _run(codes: Array, places: Array) -> None:
-    for i in range(len(codes)):
-        do_all_parts(codes[i], places[i])

@@ -5,15 +5,14 @@ same with a product, each part of which is a call of BLAS on one thread. With tw
 and this one, the threads of each keep spinning for a while after their work is done and take the
 cores from the other's: a product of 0.4 ms and then a kernel of 0.07 ms took 8 ms together.
 
-Where OpenMP is missing, or BLAS offers no products to call from a kernel, there is one part, and
-BLAS keeps its threads.
+Where BLAS offers no products to call from a kernel, there is one part, and BLAS keeps its threads.
 """
 
-import numba
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
+from minae.backends.cpu_numba import pool
 from minae.backends.cpu_numba.blas import products
-from minae.backends.cpu_numba.jit import OPENMP, elementwise
+from minae.backends.cpu_numba.jit import elementwise
 
 _LEAST = 8192  # numbers in a part: 1 to 2 µs of work, what it costs to wake a thread
 _most_parts = 1
@@ -27,11 +26,10 @@ def _blas() -> ThreadpoolController:
 def set_threads(threads: int) -> None:
     """Bound the threads of kernels and products; see spec."""
     global _most_parts
-    one_pool = OPENMP and products() is not None
-    _most_parts = min(threads, numba.config.NUMBA_NUM_THREADS) if one_pool else 1
-    if one_pool:
-        numba.set_num_threads(_most_parts)
-    _blas().limit(limits=1 if one_pool else threads)
+    in_kernels = products() is not None
+    _most_parts = threads if in_kernels else 1
+    pool.resize(_most_parts)
+    _blas().limit(limits=1 if in_kernels else threads)
 
 
 def most_parts() -> int:

@@ -11,7 +11,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 
-from minae.backends.cpu_numba.jit import intrinsic
+from minae.backends.cpu_numba.compiler import intrinsic
 from minae.backends.cpu_numba.vectors import CONTRACT, OUTPUTS, Matrix, in_all_lanes, int64
 from minae.backends.spec import STRIP
 

@@ -27,8 +27,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from minae.backends.cpu_numba.compiler import CALLEE
-from minae.backends.cpu_numba.jit import Function
+from minae.backends.cpu_numba.compiler import CALLEE, Function
 
 Float: TypeAlias = Any  # a float32 or float64 number
 

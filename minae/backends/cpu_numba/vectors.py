@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 
 from minae.backends.cpu_numba.arrays import contiguous
-from minae.backends.cpu_numba.jit import intrinsic
+from minae.backends.cpu_numba.compiler import intrinsic
 from minae.backends.spec import Array
 
 _AVX512 = bool(binding.get_host_cpu_features().get("avx512f", False))

@@ -1,0 +1,135 @@
+"""The threads of the Numba backend: each part once and in order, and no waiting for a late one."""
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from minae.backends.cpu_numba import pool
+from minae.backends.cpu_numba.jit import noted_kernels, threaded
+from minae.backends.cpu_numba.pool import Pool
+
+PARTS, KERNELS = 3, 50
+
+
+@threaded
+def _pass_on(part, parts, kernel, busy, times, passed):
+    """Counts how often it ran, and 1 more than the part beside it did one kernel before."""
+    x = 0.5
+    for _ in range(busy):
+        x = 3.7 * x * (1 - x)
+    times[kernel, part] += int(x < 1)
+    passed[kernel, part] = 1 + passed[kernel - 1, (part + 1) % parts]
+
+
+class Chain:
+    """Kernels each of which reads what other parts of the one before it have written."""
+
+    def __init__(self, busy=0):
+        self.times = np.zeros((KERNELS + 1, PARTS), np.int64)
+        self.passed = np.zeros((KERNELS + 1, PARTS), np.int64)
+        with noted_kernels() as self.noted:
+            for k in range(1, KERNELS + 1):
+                _pass_on(PARTS, k, busy, self.times, self.passed)
+        self.codes = np.array([kernel.code for kernel in self.noted.called])
+        self.places = np.array([kernel.place for kernel in self.noted.called])
+
+    def runs(self, threads, runs):
+        """Whether each part of each kernel is run once, after those of the kernel before it."""
+        for _ in range(runs):
+            self.times[1:] = self.passed[1:] = 0
+            threads.run(self.codes, self.places)
+            if (self.times[1:] != 1).any() or (np.arange(KERNELS + 1) != self.passed.T).any():
+                return False
+        return True
+
+
+@pytest.fixture
+def threads():
+    """A pool of three threads, which end with the test."""
+    made = Pool(PARTS)
+    yield made
+    made.end()
+
+
+@pytest.mark.parametrize("busy", [0, 1000])
+def test_each_part_once_and_in_order(threads, busy):
+    assert Chain(busy).runs(threads, 200)
+
+
+def done_by_workers(threads):
+    """Of the last kernel: whether parts 1, 2, ... were done by workers."""
+    turns = threads._words.reshape(-1, pool._LINE // 8)[3:, 0]  # lines: number, caller, turn[0]
+    return (turns % 2 == 1).tolist()
+
+
+def test_workers_do_what_takes_a_while(threads):
+    chain = Chain(busy=100_000)
+    assert any(chain.runs(threads, 1) and all(done_by_workers(threads)) for _ in range(100))
+
+
+def test_parts_of_workers_that_do_not_come(threads, monkeypatch):
+    monkeypatch.setattr(Pool, "_start", lambda self: None)
+    assert Chain(busy=100).runs(threads, 20)
+    assert not any(done_by_workers(threads))
+
+
+def test_fewer_threads_than_parts():
+    two = Pool(PARTS - 1)
+    assert Chain().runs(two, 20)
+    two.end()
+
+
+def test_two_callers_at_once(threads):
+    found = []
+    callers = [
+        threading.Thread(target=lambda: found.append(Chain(busy=100).runs(threads, 200)))
+        for _ in range(2)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert found == [True, True]
+
+
+def wait_for(condition):
+    end = time.monotonic() + 30
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.001)
+    return condition()
+
+
+def test_workers_sleep_and_wake_up(threads):
+    chain = Chain(busy=100)
+    for _ in range(20):
+        assert chain.runs(threads, 1)
+        assert wait_for(lambda: all(worker.asleep for worker in threads._workers))
+
+
+def test_another_number_of_threads_ends_the_former():
+    pool.resize(PARTS)
+    assert Chain().runs(pool, 5)
+    workers = pool._pool._workers
+    assert len(workers) == PARTS - 1
+    pool.resize(1)
+    assert wait_for(lambda: not any(worker.is_alive() for worker in workers))
+    assert Chain().runs(pool, 5)
+    assert pool._pool._workers == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_process_that_is_forked_off_has_threads_of_its_own():
+    pool.resize(PARTS)
+    chain = Chain(busy=1000)
+    assert chain.runs(pool, 5)
+    child = os.fork()
+    if child == 0:
+        right = chain.runs(pool, 50) and len(pool._pool._workers) == PARTS - 1
+        os._exit(0 if right else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert chain.runs(pool, 5)
+    pool.resize(1)
