@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from statistics import median
+
+import numpy as np
 
 from minae.errors import MinaeError
 from minae.threads import cores
@@ -46,7 +47,7 @@ class Timing:
 
     def ms(self, name: str) -> float:
         """Median of the turns, in milliseconds."""
-        return 1e3 * median(self.turns[name])
+        return 1e3 * float(np.median(self.turns[name]))
 
     def __str__(self) -> str:
         return f"{self.disturbed} of {sum(map(len, self.turns.values()))} turns disturbed"
@@ -77,7 +78,7 @@ def alternate(
                 disturbed = seconds_of_others() - before > DISTURBED * sum(times)
                 if not disturbed:
                     break
-            timing.turns[contender.name].append(median(times))
+            timing.turns[contender.name].append(float(np.median(times)))
             timing.disturbed += disturbed
     return timing
 

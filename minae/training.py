@@ -26,10 +26,10 @@ class Training:
 
     Steps are recorded by the backend and done again without the layers, unless record=False
     (say, to look into them with a debugger). After a change of the model, a layer or the optimizer
-    (a beta, a weight decay) the next step is recorded anew. Outputs that only the loss reads,
-    gradients that only an activation's derivative reads, and a batch's pixels need not be there
-    after a step. A class that is not minae's may do what no recording holds, arithmetic of its own
-    in `forward`: where there is one, steps are recorded only if asked.
+    (a beta, a weight decay) the next step is recorded anew. What the layers keep of a batch, its
+    pixels, outputs and gradients in x, need not be there after a step; what they draw is. A class
+    that is not minae's may do what no recording holds, arithmetic of its own in `forward`: where
+    there is one, steps are recorded only if asked.
     """
 
     def __init__(

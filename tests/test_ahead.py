@@ -23,7 +23,7 @@ THREE_CALLS = """
 import json
 import numpy as np
 from numba.core import event
-from minae.backends.cpu_numba import activations, ahead
+from minae.backends.cpu_numba import activations, ahead, pool
 
 
 class Names(event.Listener):
@@ -47,6 +47,7 @@ calls = [
 helper = ahead._Helper(calls)
 helper.start()
 code = helper.process.wait()
+pool.run(np.zeros(0, np.int64), np.zeros(0, np.int64))  # compiles what runs kernels
 event.register("numba:compile", Names())
 for function, arguments in calls:
     function(**arguments)

@@ -1,13 +1,16 @@
 """Scratch space that backends keep between calls, so that a step allocates nothing."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from minae.backends.spec import Array
+
+_LINE = 64  # bytes of a cache line
 
 
 class Scratch(threading.local):
@@ -20,9 +23,13 @@ class Scratch(threading.local):
         self._empty = empty
         self._buffers: dict[str, Array] = {}
         self._views: dict[tuple[Any, ...], Array] = {}
+        self._block: Block | None = None
 
     def __call__(self, slot: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-        """An uninitialised array of this shape, valid until the slot is asked for again."""
+        """An uninitialised array of this shape, valid until the slot is asked for again, and no
+        longer than the operation that asks for it."""
+        if self._block is not None:
+            return self._block.slot(slot, shape, np.dtype(dtype))
         key = (slot, shape, dtype)
         view = self._views.get(key)
         if view is None:
@@ -40,3 +47,34 @@ class Scratch(threading.local):
     def buffers(self) -> tuple[Array, ...]:
         """The memory in use: held by a recorded step, it outlives a slot that grows."""
         return tuple(self._buffers.values())
+
+    @contextmanager
+    def from_block(self, memory: Array) -> Iterator["Block"]:
+        """Slots are taken from this memory meanwhile, by one operation."""
+        self._block, before = Block(memory), self._block
+        try:
+            yield self._block
+        finally:
+            self._block = before
+
+
+class Block:
+    """Slots one after another in a piece of memory, each from a cache line on. Those of one
+    operation: the next one begins at the start again, so that a step's operations take as much as
+    the one that takes most. A slot for which too little is left has memory of its own."""
+
+    def __init__(self, memory: Array) -> None:
+        self.memory = memory  # bytes
+        self.size = 0  # bytes of all slots
+        self._places: dict[str, tuple[int, int]] = {}  # first byte and number of bytes of a slot
+
+    def slot(self, slot: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        first, room = self._places.get(slot, (0, 0))
+        if room < count:
+            first, self.size = self.size, self.size + -(-count // _LINE) * _LINE
+            self._places[slot] = first, count
+        if first + count > len(self.memory):
+            return np.empty(shape, dtype)
+        array: Array = self.memory[first : first + count].view(dtype).reshape(shape)
+        return array

@@ -34,7 +34,7 @@ class Dropout(Layer):
     ) -> Cache:
         cache = super().new_cache(x_shape, batch, needs_dx=needs_dx)
         cache.y = self.empty(x_shape)
-        cache.mask = self.empty(x_shape)
+        cache.mask = self.drawn(x_shape)
         return cache
 
     def forward(self, x: Array, cache: Cache) -> Array:

@@ -14,6 +14,7 @@ from minae.errors import MinaeError
 from minae.init import Initializer
 
 Shape = tuple[int, ...]
+_TOGETHER = 128  # images that are looked through at a time: a mask of all would be as large as they
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ class Strips(NamedTuple):
         M, D = images.shape
         count = -(-D // STRIP)
         bits = np.zeros((M, -(-count // 64) * 8), np.uint8)
-        mask = np.zeros((1024, count * STRIP), bool)  # of all images it would be as large as they
-        for first in range(0, M, 1024):
-            chunk = images[first : first + 1024]
+        mask, there = np.zeros((_TOGETHER, count * STRIP), bool), 0
+        for first in range(0, M, _TOGETHER):
+            chunk = images[first : first + _TOGETHER]
             np.not_equal(chunk, 0, out=mask[: len(chunk), :D])
-            found = mask[: len(chunk)].view(np.uint64) != 0  # (1024, strips), 8 bytes a strip
+            found = mask[: len(chunk)].view(np.uint64) != 0  # (n, strips), 8 bytes a strip
+            there += int(found.sum())
             packed = np.packbits(found, axis=1, bitorder="little")
-            bits[first : first + 1024, : packed.shape[1]] = packed
-        density = np.unpackbits(bits).sum() / (M * count)
-        return cls(ops.asarray(bits.view("<u8"), np.uint64), float(density))
+            bits[first : first + _TOGETHER, : packed.shape[1]] = packed
+        return cls(ops.asarray(bits.view("<u8"), np.uint64), there / (M * count))
 
 
 @dataclass
@@ -161,6 +162,10 @@ class Layer(Watched):
 
     def empty(self, shape: Shape) -> Array:
         return self.ops.empty(shape, self.dtype)
+
+    def drawn(self, shape: Shape) -> Array:
+        """For random numbers, which a recorded step leaves there to be looked at."""
+        return self.ops.zeros(shape, self.dtype)
 
 
 def expect(layer: Layer, found: Array, wanted: Shape, what: str) -> None:

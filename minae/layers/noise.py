@@ -65,7 +65,7 @@ class MaskingNoise(_Noise):
         self, x_shape: Shape, batch: Batch | None = None, *, needs_dx: bool = True
     ) -> Cache:
         cache = super().new_cache(x_shape, batch, needs_dx=needs_dx)
-        cache.mask = self.empty(x_shape)
+        cache.mask = self.drawn(x_shape)
         return cache
 
     def corrupt(self, x: Array, cache: Cache) -> None:
@@ -107,7 +107,7 @@ class GaussianNoise(_Noise):
     ) -> Cache:
         cache = super().new_cache(x_shape, batch, needs_dx=needs_dx)
         rows = (x_shape[0], int(np.prod(x_shape[1:])))
-        cache.eps = self.empty(rows)
+        cache.eps = self.drawn(rows)
         cache.log_var = self.ops.asarray(np.full(rows, 2 * log(self.std)), self.dtype)
         return cache
 

@@ -62,8 +62,9 @@ class ImportanceWeightedAutoencoder(VariationalAutoencoder):
             cache.pixels.shape,
             self.latent,
         )
-        cache.t, cache.u = empty(cache.x_shape, dtype), empty((N, D), dtype)
-        cache.eps = empty((N, k * Z), dtype)  # draw i of sample n: eps[n, i·Z:(i+1)·Z]
+        cache.u = empty((N, D), dtype)
+        # what a recorded step leaves there to be looked at; draw i of sample n: eps[n, i·Z:(i+1)·Z]
+        cache.t, cache.eps = (self.ops.zeros(s, dtype) for s in (cache.x_shape, (N, k * Z)))
         cache.z = empty((k, N, Z), dtype)
         cache.log_w = empty((k, N), dtype)
         cache.weights = empty((k, N), dtype) if cache.batch.training else None

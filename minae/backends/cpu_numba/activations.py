@@ -12,6 +12,7 @@ of its call. After a convolution the parts are blocks of samples, which its kern
 they are complete (`epilogue.py`).
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -53,14 +54,18 @@ def _forward_arguments(
 ) -> tuple[Any, ...]:
     """What a kernel takes that does it in so many parts."""
     N, K = x.shape[:2]
-    if b is None:
-        b = scratch("activations.no_bias", (K,), out.dtype)
-        b.fill(0)  # nothing else is ever written there
-    b = contiguous("activations.b", b).reshape(-1, K)  # (1, K) or (N, K)
+    b = _zeros(K, out.dtype) if b is None else contiguous("activations.b", b)
+    b = b.reshape(-1, K)  # (1, K) or (N, K)
     y = out.reshape(N, -1)  # (N, D)
     x_or_none = None if out is x else contiguous("activations.x", x).reshape(y.shape)  # (N, D)
     rows = scratch("activations.rows", (count, y.shape[1]), out.dtype)
     return count, x_or_none, b, out.dtype.type(slope), rows, y
+
+
+@cache
+def _zeros(K: int, dtype: np.dtype[Any]) -> Array:
+    """A bias that changes nothing."""
+    return np.zeros(K, dtype)
 
 
 def bias_activation_backward(

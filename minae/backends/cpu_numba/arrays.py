@@ -1,12 +1,16 @@
 """Arrays live in host memory, as in the NumPy backend, whose functions serve; sums are a kernel."""
 
+from weakref import WeakValueDictionary
+
+import numpy as np
+import numpy.typing as npt
+
 from minae.backends.cpu_numba.jit import not_in_kernels, serial
 from minae.backends.cpu_numba.threads import set_threads
 from minae.backends.cpu_numpy import arrays
 from minae.backends.cpu_numpy.arrays import (
     asarray,
     device_name,
-    empty,
     scratch,
     set_tf32,
     to_numpy,
@@ -27,6 +31,30 @@ __all__ = [
     "to_numpy",
     "zeros",
 ]
+
+
+_made_by_empty: WeakValueDictionary[int, Array] = WeakValueDictionary()  # pieces of memory
+
+
+def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Uninitialised array; see spec. A recorded step may have it elsewhere (`lifetimes.py`)."""
+    x = arrays.empty(shape, dtype)
+    memory = memory_of(x)
+    _made_by_empty[id(memory)] = memory
+    return x
+
+
+def made_by_empty(x: Array) -> bool:
+    """Whether x lies in memory that `empty` has made."""
+    memory = memory_of(x)
+    return _made_by_empty.get(id(memory)) is memory
+
+
+def memory_of(x: Array) -> Array:
+    """The array that owns the memory of x."""
+    while isinstance(x.base, np.ndarray):
+        x = x.base
+    return x
 
 
 def add(a: Array, b: Array, *, out: Array) -> None:

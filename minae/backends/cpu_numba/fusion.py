@@ -227,13 +227,13 @@ def _with_epilogue(
         return None
     output = given["out"]
     arguments = {name: value for name, value in given.items() if name != "out"}
-    read = tuple(_arrays(arguments))
+    read = tuple(arrays_of(arguments))
     bias = {"bias": named["b"] if follows is bias_activation_forward else named["db"]}
     if (
         (bias["bias"] is None and named["activation"] == "identity")  # it does nothing
         or _seen(read, between)
         or _seen((output, *read), [(follows, bias)])
-        or not all(array.flags.c_contiguous for array in (output, *_arrays(named)))
+        or not all(array.flags.c_contiguous for array in (output, *arrays_of(named)))
     ):
         return None
     shared = {"convolve": _CONVOLUTIONS[convolve], "arguments": arguments}
@@ -267,7 +267,7 @@ def _equal(found: Call, wanted: Call) -> bool:
 
 def _seen(arrays: tuple[Array | None, ...], calls: list[Call]) -> bool:
     """Whether one of these calls is given memory of one of these arrays."""
-    given = [array for _, named in calls for array in _arrays(named)]
+    given = [array for _, named in calls for array in arrays_of(named)]
     return any(
         array is not None and np.may_share_memory(array, other)
         for array in arrays
@@ -275,10 +275,10 @@ def _seen(arrays: tuple[Array | None, ...], calls: list[Call]) -> bool:
     )
 
 
-def _arrays(named: dict[str, Any]) -> Iterator[Array]:
+def arrays_of(named: dict[str, Any]) -> Iterator[Array]:
     """The arrays of a call, and of what it calls."""
     for value in named.values():
         if isinstance(value, np.ndarray):
             yield value
         elif isinstance(value, dict):
-            yield from _arrays(value)
+            yield from arrays_of(value)

@@ -22,22 +22,24 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from llvmlite import binding  # type: ignore[import-untyped]
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
 _HERE = Path(__file__).parent
 
 
 class _CompiledKernel(CompileResultCacheImpl):
-    """What is kept of a kernel: what it takes to run it."""
+    """What is kept of a kernel: what it takes to run it. That is its machine code and, of the
+    module that it is made of and that nothing is linked with, the names of its functions; and no
+    environments, as Numba calls what an exception is raised with, whose modules would be imported.
+    """
 
     def reduce(self, result: Any) -> Any:
-        *kept, _ = super().reduce(result)  # the last are environments, as Numba calls what an
-        return *kept, ()  # exception would be raised with; their modules would be imported with it
-
-    def rebuild(self, target_context: Any, kept: Any) -> Any:
-        kernel = super().rebuild(target_context, kept)
-        kernel.library._shared_module = None  # nothing is linked with a kernel
-        return kernel
+        (name, kind, (code, _)), kernel, *kept, _ = super().reduce(result)
+        functions = kernel.llvm_func_name, kernel.llvm_cpython_wrapper_name
+        module = "".join(f'define void @"{function}"() {{ ret void }}\n' for function in functions)
+        names = binding.parse_assembly(module).as_bitcode()
+        return (name, kind, (code, names)), kernel, *kept, ()
 
 
 class KernelCache(FunctionCache):

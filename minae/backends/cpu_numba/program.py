@@ -13,12 +13,14 @@ between the kernels before and after it.
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
 
 import numpy as np
 
 from minae.backends.cpu_numba import pool
+from minae.backends.cpu_numba.arrays import scratch
 from minae.backends.cpu_numba.fusion import Call
 from minae.backends.cpu_numba.jit import (
     Bound,
@@ -26,7 +28,11 @@ from minae.backends.cpu_numba.jit import (
     NotInKernels,
     noted_kernels,
 )
+from minae.backends.cpu_numba.lifetimes import laid_out
 from minae.backends.cpu_numba.threads import most_parts
+from minae.backends.spec import Array
+
+_NONE = np.empty(0, np.uint8)
 
 
 class Program:
@@ -39,10 +45,7 @@ class Program:
 
     def _write(self) -> None:
         self._written_for: tuple[int, int] | None = None  # until all is
-        # Once more than is needed: a slot of scratch that had to grow for a later kernel would be
-        # held in each of its sizes. Now it has the last, 3 MB less for M3.
-        for _ in range(2):
-            self.steps = _steps(self.calls)
+        self.steps = _steps(laid_out(self.calls, [_scratch_bytes(call) for call in self.calls]))
         self._written_for = threading.get_ident(), most_parts()
 
     def __reduce__(self) -> tuple[type["Program"], tuple[list[Call]]]:
@@ -69,10 +72,10 @@ class Kernels:
         pool.run(self._codes, self._places)
 
 
-def _steps(calls: list[Call]) -> list[Callable[[], None]]:
+def _steps(calls: list[tuple[Call, Array]]) -> list[Callable[[], None]]:
     """Kernels that follow one another as one, and between them the calls that are not kernels."""
     steps: list[Callable[[], None]] = []
-    noted = [(call, kernels_of(call)) for call in calls]
+    noted = [(call, kernels_of(call, memory)) for call, memory in calls]
     for in_kernels, group in groupby(noted, lambda pair: pair[1] is not None):
         if in_kernels:
             kernels = [kernels for _, kernels in group if kernels is not None]
@@ -83,12 +86,22 @@ def _steps(calls: list[Call]) -> list[Callable[[], None]]:
     return steps
 
 
-def kernels_of(call: Call) -> Noted | None:
-    """The kernels of a call, compiled and bound; None if they do not do all of it."""
+def kernels_of(call: Call, memory: Array = _NONE) -> Noted | None:
+    """The kernels of a call, compiled and bound, their scratch in this memory; None if they do not
+    do all of the call."""
     function, arguments = call
     try:
-        with noted_kernels() as noted:
+        with noted_kernels() as noted, scratch.from_block(memory):
             function(**arguments)
     except NotInKernels:
         return None
     return noted
+
+
+def _scratch_bytes(call: Call) -> int:
+    """How many bytes of scratch a call takes."""
+    function, arguments = call
+    with suppress(NotInKernels), noted_kernels(), scratch.from_block(_NONE) as block:
+        function(**arguments)
+        return block.size
+    return 0

@@ -25,7 +25,7 @@ from minae.backends.cpu_numba.vectors import (
 )
 from minae.backends.spec import Array
 
-_CHUNK = 256  # samples in a chunk at most
+_CHUNK = 64  # samples in a chunk at most: images of M3 and M5 then lie in the second cache
 _NUMBERS = 2**22  # numbers in a chunk's input and output at most, if that leaves one run
 
 
