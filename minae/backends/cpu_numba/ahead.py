@@ -46,7 +46,7 @@ _SECONDS = {
     ("adam", "adamw"): 0.3,
     ("random_normal",): 0.3,
 }
-_OTHERWISE, _LATE, _LONGEST = 0.2, 1.5, 60.0
+_OTHERWISE, _LATE, _LONGEST = 0.2, 1.0, 60.0
 
 
 def compile_kernels(calls: list[Call]) -> None:
