@@ -9,7 +9,7 @@ import numpy as np
 from bench.timing import Contender
 from minae import MinaeError, load_images, recipes
 from minae.backends import get_backend
-from minae.backends.spec import Array
+from minae.backends.spec import STRIP, Array
 from minae.recipes import Recipe
 from minae.training import Training
 
@@ -72,6 +72,12 @@ def mnist(batch_size: int) -> tuple[Array, Array]:
 def blank(samples: int) -> tuple[Array, Array]:
     """Images and labels where only their shapes matter; no pixel is zero, none is left out."""
     return np.ones((samples, 784), np.uint8), np.zeros(samples, np.int64)
+
+
+def striped(samples: int) -> tuple[Array, Array]:
+    """The same, but three of five strips of pixels are black, as many as in MNIST."""
+    image = np.arange(784) // STRIP % 5 < 2
+    return np.tile(image.astype(np.uint8), (samples, 1)), np.zeros(samples, np.int64)
 
 
 def training(recipe: Recipe, images: Array, labels: Array, batch_size: int) -> Training:

@@ -17,18 +17,25 @@ PACKAGE = "minae.backends.cpu_"
 
 
 class Passes:
-    """Calls and bytes by name, `file.function`; of kernels also the types they are called with,
+    """Calls and bytes by name, `file.function`; the bytes of the memory in which those arrays lie,
+    once, by the name of the first that is given it; of kernels also the types they are called with,
     each of which Numba compiles the kernel for."""
 
     def __init__(self) -> None:
-        self.calls, self.bytes = Counter[str](), Counter[str]()
+        self.calls, self.bytes, self.memory = Counter[str](), Counter[str](), Counter[str]()
         self.signatures: defaultdict[str, set[Any]] = defaultdict(set)
+        self._owners: dict[int, Any] = {}
 
     def add(self, name: str, arguments: tuple[Any, ...]) -> None:
-        nbytes = sum(a.nbytes for a in _arrays(arguments))
+        arrays = [*_arrays(arguments)]
+        nbytes = sum(a.nbytes for a in arrays)
         if nbytes:
             self.calls[name] += 1
             self.bytes[name] += nbytes
+        for owner in map(_owner, arrays):
+            if id(owner) not in self._owners:
+                self._owners[id(owner)] = owner
+                self.memory[name] += owner.nbytes
 
 
 def _arrays(arguments: tuple[Any, ...]) -> Iterator[Any]:
@@ -38,6 +45,13 @@ def _arrays(arguments: tuple[Any, ...]) -> Iterator[Any]:
             yield argument
         elif isinstance(argument, tuple):
             yield from _arrays(argument)
+
+
+def _owner(array: Any) -> Any:
+    """The array whose memory it lies in."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 class _Counted:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,8 +40,8 @@ def check_threads(threads: int) -> None:
 
 @dataclass
 class Timing:
-    """Median seconds a step of each turn, by contender, and how many of the turns were timed while
-    other processes took more than DISTURBED of a core."""
+    """Seconds a step of each turn, by contender, and how many of the turns were timed while other
+    processes took more than DISTURBED of a core."""
 
     turns: dict[str, list[float]]
     disturbed: int = 0
@@ -61,8 +62,10 @@ def alternate(
     turn: float = TURN,
     settle: float = SETTLE,
     patience: int = PATIENCE,
+    average: Callable[[list[float]], Any] = np.median,
 ) -> Timing:
-    """Time them in turns. A disturbed turn is taken again, `patience` times at most.
+    """Time them in turns, the average of the steps of each. A disturbed turn is taken again,
+    `patience` times at most.
 
     Two threads that wait for each other by spinning, as those of BLAS do, take a hundred times as
     long when they must share a core with a third: no median helps against that.
@@ -78,7 +81,7 @@ def alternate(
                 disturbed = seconds_of_others() - before > DISTURBED * sum(times)
                 if not disturbed:
                     break
-            timing.turns[contender.name].append(float(np.median(times)))
+            timing.turns[contender.name].append(float(average(times)))
             timing.disturbed += disturbed
     return timing
 

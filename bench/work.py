@@ -6,7 +6,8 @@
 For a step of each recipe, at a batch of 64 and one thread, on each CPU backend:
 - operations: calls of the contract's operations, and bytes of the arrays they are given;
 - FLOP of the matrix products;
-- passes: NumPy functions and kernels that the backend runs for them, and bytes of their arrays;
+- passes: NumPy functions and kernels that the backend runs for them, bytes of their arrays, and of
+  the memory in which these lie;
 - the most bytes that the step allocates at one time, which is held to a limit.
 And the kernels that all recipes together start, once for each of the types they are compiled for.
 """
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from bench.floor import products
-from bench.models import BACKENDS, MODELS, blank, training
+from bench.models import BACKENDS, MODELS, striped, training
 from bench.passes import Passes, counted
 from bench.recording import record_step
 from minae import recipes
@@ -37,6 +38,7 @@ UNITS = {
     "flops": "FLOP in matrix products",
     "passes": "passes over memory",
     "pass_bytes": "bytes in passes over memory",
+    "memory": "bytes of memory",
 }
 
 Work = dict[str, Any]
@@ -67,7 +69,7 @@ def step_work(name: str, backend: str) -> tuple[Work, Passes]:
         nbytes[call.name] += call.nbytes
         flops[call.name] += sum(product.flops for product in products(call))
     passes, allocated = inner_work(name, backend)
-    counters = (operations, nbytes, +flops, passes.calls, passes.bytes)
+    counters = (operations, nbytes, +flops, passes.calls, passes.bytes, passes.memory)
     kinds = {k: dict(sorted(c.items())) for k, c in zip(UNITS, counters, strict=True)}
     return kinds | {"allocated": allocated}, passes
 
@@ -76,7 +78,7 @@ def inner_work(name: str, backend: str) -> tuple[Passes, int]:
     """Passes of a step after the first two, and the most bytes that the next one allocates."""
     recipe = recipes.make(name)
     recipe.model.bind(backend, np.float32, recipe.seed)
-    run = training(recipe, *blank(4 * BATCH_SIZE), BATCH_SIZE)
+    run = training(recipe, *striped(4 * BATCH_SIZE), BATCH_SIZE)
     for _ in range(2):
         run.step()
     with counted() as passes:
