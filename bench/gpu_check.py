@@ -38,7 +38,7 @@ PYTEST = (
 )
 HAS_XDIST = importlib.util.find_spec("xdist") is not None
 WORKERS = ("-n", str(min(8, os.cpu_count() or 1))) if HAS_XDIST else ()
-ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # in each worker
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # in each worker
 GPU = (sys.executable, "-m", "bench.gpu", "--rounds", "3", "--steps", "100")
 TRAINED = "as_on_numpy or replaying or restored or twenty_steps"
 # kernels whose threads share memory

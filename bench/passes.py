@@ -13,6 +13,8 @@ from unittest.mock import patch
 
 import numpy as np
 
+from minae.backends.cpu_numba.arrays import memory_of
+
 PACKAGE = "minae.backends.cpu_"
 
 
@@ -32,7 +34,7 @@ class Passes:
         if nbytes:
             self.calls[name] += 1
             self.bytes[name] += nbytes
-        for owner in map(_owner, arrays):
+        for owner in map(memory_of, arrays):
             if id(owner) not in self._owners:
                 self._owners[id(owner)] = owner
                 self.memory[name] += owner.nbytes
@@ -45,13 +47,6 @@ def _arrays(arguments: tuple[Any, ...]) -> Iterator[Any]:
             yield argument
         elif isinstance(argument, tuple):
             yield from _arrays(argument)
-
-
-def _owner(array: Any) -> Any:
-    """The array whose memory it lies in."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 class _Counted:

@@ -27,9 +27,10 @@ class Training:
     Steps are recorded by the backend and done again without the layers, unless record=False
     (say, to look into them with a debugger). After a change of the model, a layer or the optimizer
     (a beta, a weight decay) the next step is recorded anew. What the layers keep of a batch, its
-    pixels, outputs and gradients in x, need not be there after a step; what they draw is. A class
-    that is not minae's may do what no recording holds, arithmetic of its own in `forward`: where
-    there is one, steps are recorded only if asked.
+    pixels, outputs and gradients in x, need not be there after a step: an array may hold anything.
+    The losses, the parameters' gradients, epsilon, masks and pixels that were drawn are there. A
+    class that is not minae's may do what no recording holds, arithmetic of its own in `forward`:
+    where there is one, steps are recorded only if asked.
     """
 
     def __init__(
@@ -72,7 +73,8 @@ class Training:
         return self._start == self.samples
 
     def step(self) -> Cache:
-        """One step: load a batch, forward, backward, update. Returns the cache it ran in.
+        """One step: load a batch, forward, backward, update. Returns the cache it ran in, of which
+        a recorded step leaves the losses (`values`), the rows and what was drawn.
 
         Raises MinaeError if the model or the optimizer has been bound again since.
         """

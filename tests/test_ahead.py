@@ -47,7 +47,7 @@ calls = [
 helper = ahead._Helper(calls)
 helper.start()
 code = helper.process.wait()
-pool.run(np.zeros(0, np.int64), np.zeros(0, np.int64))  # compiles what runs kernels
+pool.run(np.zeros(0, np.int64), np.zeros(0, np.int64), 1)  # compiles what runs kernels
 event.register("numba:compile", Names())
 for function, arguments in calls:
     function(**arguments)

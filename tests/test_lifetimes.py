@@ -98,6 +98,19 @@ def test_what_is_read_first_written_in_part_or_added_to_stays():
         assert (found["dmean"] is dmean) == (found["dlog_var"] is dlog_var) == accumulate
 
 
+def test_what_is_written_last_stays():
+    """Also where it is read by the call that writes it."""
+    calls, (x, _, b, _) = chain()
+    in_place = (NUMBA.add, {"a": b, "b": x, "out": b})
+    assert moved([*calls[:2], in_place]) == [True, False, False]
+    eps, dmean, dlog_var = x * 0, NUMBA.empty(x.shape, x.dtype), NUMBA.empty(x.shape, x.dtype)
+    named = {"dz": x, "log_var": x, "eps": eps, "dmean": dmean, "dlog_var": dlog_var}
+    added = (NUMBA.reparameterize_backward, named | {"accumulate": True})
+    begin = [(NUMBA.copy, {"x": x, "out": out}) for out in (dmean, dlog_var)]
+    *_, ((_, found), _) = laid_out([*begin, added], [0, 0, 0])
+    assert found["dmean"] is dmean and found["dlog_var"] is dlog_var
+
+
 def test_views_of_one_array_stay_views_of_one():
     whole = NUMBA.empty((8, 6), np.float32)
     calls = [
@@ -152,7 +165,7 @@ def test_what_is_drawn_stays():
     assert not np.allclose(*draws)
 
 
-def test_a_step_takes_half_the_memory_of_its_arrays(monkeypatch):
+def test_a_step_takes_less_than_its_arrays_side_by_side(monkeypatch):
     found = []
 
     def noted(given, before=lifetimes.places):

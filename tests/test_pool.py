@@ -9,7 +9,7 @@ import pytest
 
 from minae.backends.cpu_numba import pool
 from minae.backends.cpu_numba.jit import noted_kernels, threaded
-from minae.backends.cpu_numba.pool import Pool
+from minae.backends.cpu_numba.pool import Pool, _Worker
 
 PARTS, KERNELS = 3, 50
 
@@ -40,7 +40,7 @@ class Chain:
         """Whether each part of each kernel is run once, after those of the kernel before it."""
         for _ in range(runs):
             self.times[1:] = self.passed[1:] = 0
-            threads.run(self.codes, self.places)
+            threads.run(self.codes, self.places, PARTS)
             if (self.times[1:] != 1).any() or (np.arange(KERNELS + 1) != self.passed.T).any():
                 return False
         return True
@@ -61,7 +61,7 @@ def test_each_part_once_and_in_order(threads, busy):
 
 def done_by_workers(threads):
     """Of the last kernel: whether parts 1, 2, ... were done by workers."""
-    turns = threads._words.reshape(-1, pool._LINE // 8)[3:, 0]  # lines: number, caller, turn[0]
+    turns = threads._words.reshape(-1, pool._LINES // 8)[3:, 0]  # lines: number, caller, turn[0]
     return (turns % 2 == 1).tolist()
 
 
@@ -78,8 +78,10 @@ def test_parts_of_workers_that_do_not_come(threads, monkeypatch):
 
 def test_fewer_threads_than_parts():
     two = Pool(PARTS - 1)
-    assert Chain().runs(two, 20)
-    two.end()
+    try:
+        assert Chain().runs(two, 20)
+    finally:
+        two.end()
 
 
 def test_two_callers_at_once(threads):
@@ -97,20 +99,73 @@ def test_two_callers_at_once(threads):
 
 def wait_for(condition):
     end = time.monotonic() + 30
-    while not condition() and time.monotonic() < end:
+    while not (met := condition()) and time.monotonic() < end:
         time.sleep(0.001)
-    return condition()
+    return met
 
 
-def test_workers_sleep_and_wake_up(threads):
-    chain = Chain(busy=100)
+def test_a_worker_is_woken_up_from_before_its_last_look_on(threads, monkeypatch):
+    """Else it sleeps through what is begun while it is on its way."""
+    looks = []
+    monkeypatch.setattr(pool, "_work", lambda words, part: looks.append(threads._workers[0].asleep))
+    monkeypatch.setattr(threads, "_started", True)
+    threads._workers.append(_Worker(threads._words, 1))
+    threads._workers[0].start()
     for _ in range(20):
-        assert chain.runs(threads, 1)
-        assert wait_for(lambda: all(worker.asleep for worker in threads._workers))
+        before = len(looks)
+        assert Chain().runs(threads, 1)
+        assert wait_for(lambda before=before: len(looks) > before)
+    assert all(looks)
 
 
-def test_another_number_of_threads_ends_the_former():
+def test_workers_sleep(threads):
+    assert Chain().runs(threads, 1)
+    for worker in threads._workers:
+        assert wait_for(lambda worker=worker: not busy(worker))
+
+
+def busy(worker):
+    """Whether a thread takes any time of a core within a while."""
+    before = seconds_of(worker)
+    time.sleep(0.05)
+    return seconds_of(worker) > before
+
+
+def seconds_of(thread):
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+
+
+def test_a_kernel_of_one_part_wakes_nobody(threads):
+    chain = Chain()
+    threads.run(chain.codes[:0], chain.places[:0], 1)
+    assert threads._workers == []
+
+
+def test_where_there_are_no_more_threads_the_caller_does_all(threads, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert Chain().runs(threads, 5)
+    assert threads._workers == []
+
+
+def test_a_pool_that_has_ended_starts_no_threads(threads):
+    threads.end()
+    assert Chain().runs(threads, 5)
+    assert threads._workers == []
+
+
+@pytest.fixture
+def shared():
+    """The pool of the backend, on three threads."""
+    before = pool._pool.threads
     pool.resize(PARTS)
+    yield pool
+    pool.resize(before)
+
+
+def test_another_number_of_threads_ends_the_former(shared):
     assert Chain().runs(pool, 5)
     workers = pool._pool._workers
     assert len(workers) == PARTS - 1
@@ -122,14 +177,24 @@ def test_another_number_of_threads_ends_the_former():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_process_that_is_forked_off_has_threads_of_its_own():
-    pool.resize(PARTS)
+def test_a_process_that_is_forked_off_has_threads_of_its_own(shared):
+    """Also where a worker, which is not in the new process, held a lock."""
     chain = Chain(busy=1000)
     assert chain.runs(pool, 5)
-    child = os.fork()
-    if child == 0:
-        right = chain.runs(pool, 50) and [w.is_alive() for w in pool._pool._workers] == [True] * 2
-        os._exit(0 if right else 1)
-    assert os.waitpid(child, 0)[1] == 0
+    with pool._pool._workers[0]._awake._cond:
+        child = os.fork()
+        if child == 0:
+            try:
+                right = chain.runs(pool, 50)
+                right &= [worker.is_alive() for worker in pool._pool._workers] == [True, True]
+            finally:
+                os._exit(0 if right else 1)
+    assert wait_for(lambda: ended(child))
     assert chain.runs(pool, 5)
-    pool.resize(1)
+
+
+def ended(process):
+    """Whether it has; that it was right."""
+    number, status = os.waitpid(process, os.WNOHANG)
+    assert status == 0
+    return number == process

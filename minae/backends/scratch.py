@@ -51,7 +51,7 @@ class Scratch(threading.local):
     @contextmanager
     def from_block(self, memory: Array) -> Iterator["Block"]:
         """Slots are taken from this memory meanwhile, by one operation."""
-        self._block, before = Block(memory), self._block
+        self._block, before = Block(memory, self._empty), self._block
         try:
             yield self._block
         finally:
@@ -61,20 +61,21 @@ class Scratch(threading.local):
 class Block:
     """Slots one after another in a piece of memory, each from a cache line on. Those of one
     operation: the next one begins at the start again, so that a step's operations take as much as
-    the one that takes most. A slot for which too little is left has memory of its own."""
+    the one that takes most. For what goes beyond the memory there is more, which is not kept."""
 
-    def __init__(self, memory: Array) -> None:
+    def __init__(self, memory: Array, empty: Callable[..., Array]) -> None:
         self.memory = memory  # bytes
         self.size = 0  # bytes of all slots
-        self._places: dict[str, tuple[int, int]] = {}  # first byte and number of bytes of a slot
+        self._empty = empty
+        self._slots: dict[str, Array] = {}  # bytes of each
 
     def slot(self, slot: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        first, room = self._places.get(slot, (0, 0))
-        if room < count:
+        if slot not in self._slots or self._slots[slot].nbytes < count:
             first, self.size = self.size, self.size + -(-count // _LINE) * _LINE
-            self._places[slot] = first, count
-        if first + count > len(self.memory):
-            return np.empty(shape, dtype)
-        array: Array = self.memory[first : first + count].view(dtype).reshape(shape)
+            fits = self.size <= len(self.memory)
+            self._slots[slot] = (
+                self.memory[first : first + count] if fits else self._empty((count,), np.uint8)
+            )
+        array: Array = self._slots[slot][:count].view(dtype).reshape(shape)
         return array

@@ -74,11 +74,11 @@ class Backend(Protocol):
 
         That may be run itself, a program of its kernels, or a CUDA graph. `run` may do nothing but
         call operations: numbers and arrays are later those of this time, and what changes from step
-        to step must lie in arrays; it must not wait for the device (`to_numpy`). What it is for
-        afterwards are arrays that were made by `zeros` or `asarray`, and what it writes and does
-        not read again. Any other that was made by `empty` may be left unwritten: several operations
-        are done by one kernel, a batch is gathered as the bytes that it is made of, arrays that are
-        not needed at one time lie in one place.
+        to step must lie in arrays; it must not wait for the device (`to_numpy`). Two kinds of
+        arrays may be left unwritten. Several operations may be done by one kernel, or a batch
+        gathered as the bytes that it is made of: then one that they write, and that no other
+        operation of `run` is given. And arrays made by `empty`, which `run` writes first and only
+        reads last, may lie where others do that are not needed at the same time.
         """
 
     # ---------------------------------------------------------------- dense.py

@@ -63,8 +63,8 @@ class ImportanceWeightedAutoencoder(VariationalAutoencoder):
             self.latent,
         )
         cache.u = empty((N, D), dtype)
-        # what a recorded step leaves there to be looked at; draw i of sample n: eps[n, i·Z:(i+1)·Z]
-        cache.t, cache.eps = (self.ops.zeros(s, dtype) for s in (cache.x_shape, (N, k * Z)))
+        cache.t = self.ops.zeros(cache.x_shape, dtype)  # a recorded step leaves it there, and eps
+        cache.eps = self.ops.zeros((N, k * Z), dtype)  # draw i of sample n: eps[n, i·Z:(i+1)·Z]
         cache.z = empty((k, N, Z), dtype)
         cache.log_w = empty((k, N), dtype)
         cache.weights = empty((k, N), dtype) if cache.batch.training else None

@@ -61,9 +61,7 @@ class VariationalAutoencoder(Model):
         empty, dtype, Z = self.ops.empty, self.parameters.dtype, self.latent
         cache.encoder = self.encoder.new_cache(cache.x_shape, cache.batch, needs_dx=False)
         cache.decoder = self.decoder.new_cache((samples, Z), cache.batch)
-        cache.eps = self.ops.zeros(
-            (samples, Z), dtype
-        )  # a recorded step leaves it there to be looked at
+        cache.eps = self.ops.zeros((samples, Z), dtype)  # a recorded step leaves it there
         cache.z = empty((samples, Z), dtype)
         cache.dy = cache.dh = cache.dmean = cache.dlog_var = None
         if training:

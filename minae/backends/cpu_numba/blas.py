@@ -24,7 +24,8 @@ _ROW_MAJOR, _NO_TRANSPOSE, _TRANSPOSE = 101, 111, 112  # of cblas.h
 def products() -> dict[str, int] | None:
     """Addresses of the products of float32 and float64 by dtype; None where BLAS is another."""
     for library in threadpool_info():
-        if library["internal_api"] != "openblas":
+        # one that is built on OpenMP would begin a team of its own in each part
+        if library["internal_api"] != "openblas" or library.get("threading_layer") == "openmp":
             continue
         symbols = ctypes.CDLL(library["filepath"])
         for prefix in _PREFIXES:

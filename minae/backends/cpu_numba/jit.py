@@ -62,6 +62,11 @@ class Bound(NamedTuple):
     memory: Array
     arguments: tuple[Any, ...]
 
+    @property
+    def parts(self) -> int:
+        """In how many parts; it is written first."""
+        return int(self.memory[:8].view(np.int64)[0])
+
 
 class Noted(NamedTuple):
     """The kernels that operations have called, in their order, and those that were bound for one
@@ -77,8 +82,9 @@ class _Calls(threading.local):
     noted: Noted | None = None
 
     def __init__(self) -> None:
-        self.memory = np.empty(ARGUMENT_BYTES, np.uint8)
-        self.code, self.place = np.zeros(1, np.int64), np.array([self.memory.ctypes.data])
+        memory = np.empty(ARGUMENT_BYTES, np.uint8)
+        self.code, self.place = np.zeros(1, np.int64), np.array([memory.ctypes.data])
+        self.parts = memory[:8].view(np.int64)  # is written first
 
 
 _calls = _Calls()
@@ -120,7 +126,7 @@ class Kernel:
     def __call__(self, *arguments: Any) -> None:
         if _calls.noted is None:
             _calls.code[0] = self.compiled(int(_calls.place[0]), *arguments)
-            pool.run(_calls.code, _calls.place)
+            pool.run(_calls.code, _calls.place, int(_calls.parts[0]))
         else:
             _calls.noted.called.append(self._with(arguments))
 

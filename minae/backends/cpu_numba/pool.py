@@ -25,6 +25,7 @@ line of its own:
 import os
 import platform
 import threading
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,13 @@ from minae.backends.spec import Array
 INTEGER, BYTES = ir.IntType(64), ir.IntType(8).as_pointer()
 PART_FUNCTION = ir.FunctionType(ir.VoidType(), [INTEGER, BYTES])  # (part, arguments)
 
-_LINE = 128  # bytes: two cache lines, which processors fetch together
-_CODE, _PLACE, _CALLER, _TURNS = 8, 16, _LINE, 2 * _LINE  # the number is at 0
-_BITS = 16
+_LINES = 128  # bytes: two cache lines, which processors fetch together
+_CODE, _PLACE, _CALLER, _TURNS = 8, 16, _LINES, 2 * _LINES  # the number is at 0
+_BITS = 16  # of a number that are the parts
 _PARTS = (1 << _BITS) - 1
-_LOOKS = 10_000  # in vain, 0.1 to 0.4 ms, before a thread that waits lets others have its core
+# How often a thread looks in vain before it lets others have its core, or sleeps: 0.1 to 0.4 ms
+# where a pause takes 40 to 140 cycles (x86)
+_LOOKS = 10_000
 
 _PAUSE = {  # how a loop says that it waits, by processor
     "x86_64": ("llvm.x86.sse2.pause", []),
@@ -55,36 +58,45 @@ _GIVE_WAY = "SwitchToThread" if os.name == "nt" else "sched_yield"
 
 class Pool:
     """Runs kernels on so many threads, the caller's among them. The others are started when they
-    are first wanted."""
+    are first wanted; where the system has no more threads, the caller does without."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._words = np.zeros((_TURNS + threads * _LINE) // 8, np.int64)
+        self._words = np.zeros((_TURNS + threads * _LINES) // 8, np.int64)
         self._workers: list[_Worker] = []
         self._starting = threading.Lock()
+        self._started = threads == 1
 
-    def run(self, codes: Array, places: Array) -> None:
-        """Runs the kernels with these codes and arguments, one after another."""
-        if len(self._workers) < self.threads - 1:
-            self._start()
-        for worker in self._workers:
-            if worker.asleep:
-                worker.wake()
+    def run(self, codes: Array, places: Array, parts: int) -> None:
+        """Runs the kernels with these codes and arguments, in so many parts at most, one after
+        another."""
+        if parts > 1:
+            if not self._started:
+                self._start()
+            for worker in self._workers[: parts - 1]:
+                if worker.asleep:
+                    worker.wake()
         _run(self._words.ctypes.data, self.threads, codes, places)
 
     def end(self) -> None:
+        """Ends the threads; kernels are still run, by the caller."""
+        with self._starting:
+            self._started = True
         for worker in self._workers:
             worker.end()
 
     def _start(self) -> None:
+        # It is compiled here. Nobody runs kernels meanwhile, so it soon returns.
+        _work(self._words.ctypes.data, self.threads)
         with self._starting:
-            if self._workers:
+            if self._started:
                 return
-            # it is compiled here, and finds nothing to do
-            _work(self._words.ctypes.data, self.threads)
-            self._workers = [_Worker(self._words, part) for part in range(1, self.threads)]
-            for worker in self._workers:
-                worker.start()
+            self._started = True
+            for part in range(1, self.threads):
+                worker = _Worker(self._words, part)
+                with suppress(RuntimeError):
+                    worker.start()
+                    self._workers.append(worker)
 
 
 class _Worker(threading.Thread):
@@ -98,12 +110,15 @@ class _Worker(threading.Thread):
         self.asleep = False
 
     def run(self) -> None:
-        while not self._ended:
-            _work(self._words.ctypes.data, self._part)
+        while True:
             self._awake.clear()
+            if self._ended:
+                return
+            # From here on who runs kernels wakes it up. Were that said after it has looked for the
+            # last time, it would sleep through what is begun while it waits for Python's lock.
             self.asleep = True
-            if not self._ended:
-                self._awake.wait()
+            _work(self._words.ctypes.data, self._part)
+            self._awake.wait()
 
     def wake(self) -> None:
         self.asleep = False
@@ -223,7 +238,7 @@ def _share_out(words: int, code: int, place: int, parts: int) -> None:
             do_part(code, place, part)
         else:
             looks = 0
-            while _load(words + _TURNS + part * _LINE) <= 2 * job:
+            while _load(words + _TURNS + part * _LINES) <= 2 * job:
                 looks = _wait(looks)
 
 
@@ -239,13 +254,13 @@ def _work(words: int, part: int) -> None:
         seen, looks, job = number, 0, number >> _BITS
         if part < number & _PARTS and _take(words, job, part):
             do_part(_load(words + _CODE), _load(words + _PLACE), part)
-            _store(words + _TURNS + part * _LINE, 2 * job + 1)
+            _store(words + _TURNS + part * _LINES, 2 * job + 1)
 
 
 @_on_pool
 def _take(words: int, job: int, part: int) -> bool:
     """Whether this part of the job was nobody's, and now is who asks's."""
-    turn = words + _TURNS + part * _LINE
+    turn = words + _TURNS + part * _LINES
     before = _load(turn)
     return bool(before < 2 * job and _swap(turn, before, 2 * job))
 
@@ -263,17 +278,23 @@ def _wait(looks: int) -> int:
 _pool = Pool(1)
 
 
-def run(codes: Array, places: Array) -> None:
-    """Runs the kernels with these codes and arguments, one after another."""
-    _pool.run(codes, places)
+def run(codes: Array, places: Array, parts: int) -> None:
+    """Runs the kernels with these codes and arguments, in so many parts at most, one after
+    another."""
+    _pool.run(codes, places, parts)
 
 
 def resize(threads: int) -> None:
     """From now on kernels are run on so many threads."""
-    global _pool
-    before, _pool = _pool, Pool(threads)
+    before = _pool
+    _replace(threads)
     before.end()
 
 
-if hasattr(os, "register_at_fork"):  # the new process has none of the threads
-    os.register_at_fork(after_in_child=lambda: resize(_pool.threads))
+def _replace(threads: int) -> None:
+    global _pool
+    _pool = Pool(threads)
+
+
+if hasattr(os, "register_at_fork"):  # the new process has none of the threads, but may have locks
+    os.register_at_fork(after_in_child=lambda: _replace(_pool.threads))  # that they held

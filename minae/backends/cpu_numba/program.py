@@ -32,7 +32,7 @@ from minae.backends.cpu_numba.lifetimes import laid_out
 from minae.backends.cpu_numba.threads import most_parts
 from minae.backends.spec import Array
 
-_NONE = np.empty(0, np.uint8)
+_NO_MEMORY = np.empty(0, np.uint8)
 
 
 class Program:
@@ -45,8 +45,9 @@ class Program:
 
     def _write(self) -> None:
         self._written_for: tuple[int, int] | None = None  # until all is
+        written_for = threading.get_ident(), most_parts()  # before another thread changes it
         self.steps = _steps(laid_out(self.calls, [_scratch_bytes(call) for call in self.calls]))
-        self._written_for = threading.get_ident(), most_parts()
+        self._written_for = written_for
 
     def __reduce__(self) -> tuple[type["Program"], tuple[list[Call]]]:
         """A copy is written for its own arrays."""
@@ -67,9 +68,10 @@ class Kernels:
         self.bound = bound  # those that some of these run
         self._codes = np.array([kernel.code for kernel in called], np.int64)
         self._places = np.array([kernel.place for kernel in called], np.int64)
+        self._parts = max((kernel.parts for kernel in called), default=0)
 
     def __call__(self) -> None:
-        pool.run(self._codes, self._places)
+        pool.run(self._codes, self._places, self._parts)
 
 
 def _steps(calls: list[tuple[Call, Array]]) -> list[Callable[[], None]]:
@@ -86,7 +88,7 @@ def _steps(calls: list[tuple[Call, Array]]) -> list[Callable[[], None]]:
     return steps
 
 
-def kernels_of(call: Call, memory: Array = _NONE) -> Noted | None:
+def kernels_of(call: Call, memory: Array = _NO_MEMORY) -> Noted | None:
     """The kernels of a call, compiled and bound, their scratch in this memory; None if they do not
     do all of the call."""
     function, arguments = call
@@ -101,7 +103,7 @@ def kernels_of(call: Call, memory: Array = _NONE) -> Noted | None:
 def _scratch_bytes(call: Call) -> int:
     """How many bytes of scratch a call takes."""
     function, arguments = call
-    with suppress(NotInKernels), noted_kernels(), scratch.from_block(_NONE) as block:
+    with suppress(NotInKernels), noted_kernels(), scratch.from_block(_NO_MEMORY) as block:
         function(**arguments)
         return block.size
     return 0
