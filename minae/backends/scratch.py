@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Scratch(threading.local):
         view = self._views.get(key)
         if view is None:
             dtype = np.dtype(dtype)
-            count = int(np.prod(shape, dtype=np.int64))
+            count = prod(shape)
             buffer = self._buffers.get(slot)
             if buffer is None or buffer.nbytes < count * dtype.itemsize:
                 buffer = self._empty((count * dtype.itemsize,), dtype=np.uint8)
@@ -70,7 +71,7 @@ class Block:
         self._slots: dict[str, Array] = {}  # bytes of each
 
     def slot(self, slot: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        count = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        count = prod(shape) * dtype.itemsize
         if slot not in self._slots or self._slots[slot].nbytes < count:
             first, self.size = self.size, self.size + -(-count // _LINE) * _LINE
             fits = self.size <= len(self.memory)
