@@ -1,9 +1,10 @@
 """How many threads a training runs on.
 
-On a busy machine the threads of one matrix product wait for each other's turn on a core: beside two
-busy processes on two cores a product of 0.4 ms takes 20 ms on two threads, and 1 ms on one, which
-only shares its core. So where the user leaves the number open, a trial decides, at the start and
-again when steps become much slower. Results differ by rounding between numbers of threads.
+On a busy machine the threads of one of BLAS's products wait for each other's turn on a core: beside
+two busy processes on two cores a product of 0.4 ms takes 20 ms on two threads, and 1 ms on one,
+which only shares its core. (Those of the numba backend wait less, see its `pool.py`.) So where the
+user leaves the number open, a trial decides, at the start and again when steps become much slower.
+Results differ by rounding between numbers of threads.
 """
 
 import os
