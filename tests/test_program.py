@@ -23,7 +23,7 @@ from tests.test_fusion import layer, training_of
 
 NUMBA = get_backend("numba")
 PLAIN = {"argsort", "batch_norm_inference", "bias_activation_double_backward", "copy"}
-PLAIN |= {"contractive_penalty"}  # uses one of them
+PLAIN |= {"contractive_penalty", "random_uint32"}  # uses one of them
 
 
 @pytest.fixture(params=[1, 2, 3], ids=["one part", "two parts", "three parts"], autouse=True)

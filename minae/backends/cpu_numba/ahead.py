@@ -26,6 +26,7 @@ import numpy as np
 from numba.core import event
 from numba.core.caching import NullCache
 
+from minae.backends.cpu_numba import pool
 from minae.backends.cpu_numba.fusion import Call
 from minae.backends.cpu_numba.program import kernels_of
 from minae.backends.cpu_numba.threads import most_parts
@@ -46,7 +47,7 @@ _SECONDS = {
     ("adam", "adamw"): 0.3,
     ("random_normal",): 0.3,
 }
-_OTHERWISE, _LATE, _LONGEST = 0.2, 1.0, 60.0
+_OTHERWISE, _LATE, _LONGEST = 0.2, 0.8, 60.0
 
 
 def compile_kernels(calls: list[Call]) -> None:
@@ -82,7 +83,9 @@ def _shares(calls: list[Call]) -> tuple[list[Call], list[Call]]:
 
 
 def compile_calls() -> None:
-    """What the other process does: the calls that it reads, one after another."""
+    """What the other process does: the calls that it reads, one after another, after what runs all
+    kernels."""
+    pool.compile_kernels()
     with suppress(EOFError):
         while True:
             call = _Unpickler(sys.stdin.buffer).load()

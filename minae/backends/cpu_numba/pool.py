@@ -86,8 +86,7 @@ class Pool:
             worker.end()
 
     def _start(self) -> None:
-        # It is compiled here. Nobody runs kernels meanwhile, so it soon returns.
-        _work(self._words.ctypes.data, self.threads)
+        compile_kernels()
         with self._starting:
             if self._started:
                 return
@@ -282,6 +281,13 @@ def run(codes: Array, places: Array, parts: int) -> None:
     """Runs the kernels with these codes and arguments, in so many parts at most, one after
     another."""
     _pool.run(codes, places, parts)
+
+
+def compile_kernels() -> None:
+    """Compiles what runs kernels, by running none."""
+    words, none = np.zeros(2 * _TURNS // 8, np.int64), np.zeros(0, np.int64)
+    _run(words.ctypes.data, 1, none, none)
+    _work(words.ctypes.data, 1)
 
 
 def resize(threads: int) -> None:
