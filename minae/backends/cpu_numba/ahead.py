@@ -85,7 +85,7 @@ def _shares(calls: list[Call]) -> tuple[list[Call], list[Call]]:
 def compile_calls() -> None:
     """What the other process does: the calls that it reads, one after another, after what runs all
     kernels."""
-    pool.compile_kernels()
+    pool.make_ready()
     with suppress(EOFError):
         while True:
             call = _Unpickler(sys.stdin.buffer).load()

@@ -28,7 +28,7 @@ _WEYL_0, _WEYL_1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 def random_uint32(seed: int, purpose: int, step: Array, rows: Array, *, out: Array) -> None:
     """out = the integer stream, by `cpu_numpy.philox.random_uint32`, some rows at a time.
 
-    An epoch's order is drawn so, two numbers a sample: a kernel is no faster (1.2 and 1.3 ms for
+    An epoch's order is drawn so, two numbers a sample: a kernel is no faster (1.1 and 1.0 ms for
     60 000), and would be the one that is compiled before a step's, which two processes compile.
     """
     not_in_kernels()

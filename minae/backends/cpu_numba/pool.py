@@ -86,7 +86,7 @@ class Pool:
             worker.end()
 
     def _start(self) -> None:
-        compile_kernels()
+        make_ready()
         with self._starting:
             if self._started:
                 return
@@ -283,7 +283,7 @@ def run(codes: Array, places: Array, parts: int) -> None:
     _pool.run(codes, places, parts)
 
 
-def compile_kernels() -> None:
+def make_ready() -> None:
     """Compiles what runs kernels, by running none."""
     words, none = np.zeros(2 * _TURNS // 8, np.int64), np.zeros(0, np.int64)
     _run(words.ctypes.data, 1, none, none)
