@@ -22,6 +22,7 @@ import numpy as np
 
 from minae.backends.cpu_numba import conv2d_channels
 from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.conv2d_taps import (
     add_tap_products,
     reader_taps,
@@ -41,7 +42,6 @@ from minae.backends.cpu_numba.sample_last import (
     share_of_runs,
 )
 from minae.backends.cpu_numba.threads import share
-from minae.backends.cpu_numba.vectors import VECTOR_BYTES
 from minae.backends.spec import Array, Pair
 
 

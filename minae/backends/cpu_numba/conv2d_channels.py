@@ -16,6 +16,7 @@ channels while one image is in the first. Each thread takes a part of the sample
 import numpy as np
 
 from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.epilogue import Then, share_of_blocks
 from minae.backends.cpu_numba.jit import elementwise, serial, threaded
 from minae.backends.cpu_numba.pool import do_part
@@ -24,7 +25,6 @@ from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import (
     FEW_ROWS,
     NARROW_ROWS,
-    VECTOR_BYTES,
     WIDE_ROWS,
     add_few_narrow_rows,
     add_few_wide_rows,

@@ -4,11 +4,11 @@ A tap is a place of an image and the place of the kernel whose weights it is mul
 each channel and each output channel. Arrays have the sample as last axis (`sample_last.py`).
 """
 
+from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.jit import elementwise, reduction
 from minae.backends.cpu_numba.vectors import (
     MANY,
     OUTPUTS,
-    VECTOR_BYTES,
     add_products,
     long_sum_of_taps,
     sum_of_taps,

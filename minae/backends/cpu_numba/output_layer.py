@@ -16,7 +16,7 @@ Derivations: `reference/dense.py`, `reference/activations.py`, `reference/losses
 import numpy as np
 
 from minae.backends.cpu_numba.arrays import scratch
-from minae.backends.cpu_numba.compiler import Function
+from minae.backends.cpu_numba.compiler import VECTOR_BYTES, Function
 from minae.backends.cpu_numba.jit import (
     Kernel,
     elementwise,
@@ -29,7 +29,7 @@ from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.tiles import TILE, add_product_tile, product_tile
 from minae.backends.cpu_numba.vector_math import Float, decay, log1p, sigmoid, tanh
-from minae.backends.cpu_numba.vectors import LANES, RUN, VECTOR_BYTES
+from minae.backends.cpu_numba.vectors import LANES, RUN
 from minae.backends.spec import Array
 
 _BLOCK = 64  # samples, and outputs, of a block

@@ -13,12 +13,12 @@ the same lines of cache.
 import numpy.typing as npt
 
 from minae.backends.cpu_numba.arrays import scratch
+from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.jit import elementwise
 from minae.backends.cpu_numba.threads import parts
 from minae.backends.cpu_numba.vectors import (
     LANES,
     RUN,
-    VECTOR_BYTES,
     prefetch,
     transpose_edge,
     transpose_tile,

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.jit import elementwise, not_in_kernels, threaded
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.tiles import TILE, add_rows_to_strip, add_strip_to_rows, take_strip
-from minae.backends.cpu_numba.vectors import VECTOR_BYTES
 from minae.backends.cpu_numpy import sparse
 from minae.backends.spec import STRIP, Array
 

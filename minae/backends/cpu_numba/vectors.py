@@ -9,17 +9,15 @@ in `generate` emits its body again and again, so it costs no branch.
 
 from typing import Any
 
-from llvmlite import binding, ir  # type: ignore[import-untyped]
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 
 from minae.backends.cpu_numba.arrays import contiguous
-from minae.backends.cpu_numba.compiler import intrinsic
+from minae.backends.cpu_numba.compiler import AVX512, VECTOR_BYTES, intrinsic
 from minae.backends.spec import Array
 
-_AVX512 = bool(binding.get_host_cpu_features().get("avx512f", False))
-VECTOR_BYTES = 64 if _AVX512 else 32
-OUTPUTS = 8 if _AVX512 else 4  # their sums, two vectors each, fill half of 32 or 16 registers
+OUTPUTS = 8 if AVX512 else 4  # their sums, two vectors each, fill half of 32 or 16 registers
 LANES = VECTOR_BYTES // 4  # float32 numbers in a vector
 _LINE = 64  # bytes that are fetched into the cache together
 CONTRACT = ("contract",)  # a product and a sum may be one instruction
@@ -312,7 +310,7 @@ def _add_weighted_rows(rows: int, vectors: int) -> Any:
 
 # Six rows of two vectors fill half of 32 registers: with more, the compiler, which loads ahead,
 # keeps sums in memory. Of one vector eight rows are the fastest, by some per cent, of 6, 8, 10, 12.
-WIDE_ROWS, NARROW_ROWS, FEW_ROWS = (6, 8, 4) if _AVX512 else (4, 4, 2)
+WIDE_ROWS, NARROW_ROWS, FEW_ROWS = (6, 8, 4) if AVX512 else (4, 4, 2)
 add_many_wide_rows = _add_weighted_rows(WIDE_ROWS, 2)
 add_many_narrow_rows = _add_weighted_rows(NARROW_ROWS, 1)
 add_few_wide_rows, add_few_narrow_rows = (_add_weighted_rows(FEW_ROWS, v) for v in (2, 1))

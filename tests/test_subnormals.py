@@ -1,0 +1,58 @@
+"""Numbers too small for their whole precision: zero in kernels, on each thread, and only there."""
+
+import numpy as np
+import pytest
+
+from minae.backends.cpu_numba import subnormals
+from minae.backends.cpu_numba.jit import noted_kernels, threaded
+from minae.backends.cpu_numba.pool import Pool, make_ready
+
+pytestmark = pytest.mark.skipif(
+    not subnormals._HAS_MXCSR, reason="this processor has no such mode, or needs none"
+)
+THREADS = 3
+TINY, SMALL = np.float32(1e-30), np.float32(1e-10)
+
+
+@threaded
+def _multiply(part, parts, busy, x, y, out):
+    """Each part a product, after a while, so that workers do theirs."""
+    z = 0.5
+    for _ in range(busy):
+        z = 3.7 * z * (1 - z)
+    out[part] = x[part] * y[part] if z < 1 else -1
+
+
+def products(threads, x, y):
+    """A product of each part."""
+    out = np.full(THREADS, -1, np.float32)
+    with noted_kernels() as noted:
+        _multiply(THREADS, 200_000, np.full(THREADS, x), np.full(THREADS, y), out)
+    kernel = noted.called[0]
+    threads.run(np.array([kernel.code]), np.array([kernel.place]), THREADS)
+    return out
+
+
+@pytest.fixture
+def threads():
+    made = Pool(THREADS)
+    yield made
+    made.end()
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "wanted"),
+    [
+        (TINY, SMALL, 0),  # a subnormal result
+        (TINY * SMALL, np.float32(1e20), 0),  # a subnormal operand
+        (TINY, np.float32(1e-7), TINY * np.float32(1e-7)),  # the smallest there are
+    ],
+)
+def test_on_all_threads(threads, x, y, wanted):
+    assert (products(threads, x, y) == wanted).all()
+
+
+def test_whoever_calls_kernels_goes_on_as_before(threads):
+    make_ready()
+    products(threads, TINY, SMALL)
+    assert TINY * SMALL > 0
