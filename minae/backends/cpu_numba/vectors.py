@@ -308,12 +308,16 @@ def _add_weighted_rows(rows: int, vectors: int) -> Any:
     return add_weighted_rows
 
 
-# Six rows of two vectors fill half of 32 registers: with more, the compiler, which loads ahead,
-# keeps sums in memory. Of one vector eight rows are the fastest, by some per cent, of 6, 8, 10, 12.
-WIDE_ROWS, NARROW_ROWS, FEW_ROWS = (6, 8, 4) if AVX512 else (4, 4, 2)
-add_many_wide_rows = _add_weighted_rows(WIDE_ROWS, 2)
-add_many_narrow_rows = _add_weighted_rows(NARROW_ROWS, 1)
-add_few_wide_rows, add_few_narrow_rows = (_add_weighted_rows(FEW_ROWS, v) for v in (2, 1))
+# Nine rows of two vectors, which with their factors fill 21 of 32 registers: with more, and with
+# eight on some processors, the compiler, which loads ahead, keeps sums in memory. Four, seven and
+# nine make every number of rows but 1, 2, 3, 5, 6 and 10.
+MANY_ROWS, SOME_ROWS, FEW_ROWS = (9, 7, 4) if AVX512 else (4, 3, 2)
+add_many_wide_rows, add_some_wide_rows, add_few_wide_rows = (
+    _add_weighted_rows(rows, 2) for rows in (MANY_ROWS, SOME_ROWS, FEW_ROWS)
+)
+add_many_narrow_rows, add_some_narrow_rows, add_few_narrow_rows = (
+    _add_weighted_rows(rows, 1) for rows in (MANY_ROWS, SOME_ROWS, FEW_ROWS)
+)
 
 
 def _sums_of_taps(outputs: int, vectors: int) -> Any:
