@@ -393,7 +393,7 @@ def _sums_of_taps(outputs: int, vectors: int) -> Any:
 
 
 sums_of_taps = _sums_of_taps(OUTPUTS, 2)
-MANY = 8  # vectors of a single output: with two, each sum would wait for the one before
+MANY = 4  # vectors of a single output, a whole chunk: with two, sums wait for one another
 sum_of_taps, long_sum_of_taps = _sums_of_taps(1, 2), _sums_of_taps(1, MANY)
 """`sums_of_taps` for a single output, of two and of many vectors."""
 
