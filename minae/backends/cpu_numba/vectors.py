@@ -90,7 +90,8 @@ def row_of(typing_context: Any, x: Any, n: Any) -> Any:
 
 @intrinsic
 def prefetch(typing_context: Any, x: Any, first: Any, end: Any) -> Any:
-    """Ask for x[first:end] of a 1-d array, to have it in cache when it is read some µs later."""
+    """Ask for x[first:end] of a 1-d array, to have it in the second cache when it is read some µs
+    later: the first is full of what is in use."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers = context.make_array(x)(context, builder, arguments[0]).data
@@ -101,7 +102,7 @@ def prefetch(typing_context: Any, x: Any, first: Any, end: Any) -> Any:
             ir.FunctionType(ir.VoidType(), [line, flag, flag, flag]),
             "llvm.prefetch.p0i8",
         )
-        for_reading, keep, data = (ir.Constant(flag, value) for value in (0, 3, 1))
+        for_reading, keep, data = (ir.Constant(flag, value) for value in (0, 2, 1))
         step = int64(max(1, _LINE * 8 // x.dtype.bitwidth))
         with cgutils.for_range_slice(builder, arguments[1], arguments[2], step) as (i, _):
             place = builder.bitcast(builder.gep(numbers, [i]), line)
