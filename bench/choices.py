@@ -2,9 +2,9 @@
 
     python -m bench.cpu --choices
 
-The rules: `sparse.sparse_pays`, `fusion._pays`, `conv2d_channels.fill` and `forward_pays`, and
-`conv2d._patch`; last what is always taken, a program, beside its plain form. Every way is checked
-against the one that is taken.
+The rules: `sparse.sparse_pays`, `fusion._pays`, `dense.tiles_pay`, `conv2d_channels.fill` and
+`forward_pays`, and `conv2d._patch`; last what is always taken, a program, beside its plain form.
+Every way is checked against the one that is taken.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ import numpy as np
 from bench.models import MODELS, mnist, training
 from bench.timing import Contender, alternate
 from minae.backends import get_backend
-from minae.backends.cpu_numba import conv2d, conv2d_channels, fusion
+from minae.backends.cpu_numba import conv2d, conv2d_channels, dense, fusion
 from minae.backends.cpu_numba.fusion import plain_calls
 from minae.backends.cpu_numba.losses import bce_with_logits
 from minae.backends.cpu_numba.output_layer import output_layer
@@ -164,6 +164,54 @@ def _one(given: dict[str, Any]) -> Array:
     return dx
 
 
+# ------------------------------------------------------------------ matrix products
+LAYERS = [
+    (128, 64),
+    (1568, 32),
+    (32, 1568),
+    (256, 100),
+    (20, 400),
+    (1000, 500),
+]  # features, outputs
+
+
+def blas_or_tiles() -> Iterator[Choice]:
+    """The three products of a layer."""
+    for N in (32, 256, 4096):
+        for D, K in LAYERS if N < 4096 else LAYERS[:-1]:
+            x, w, y = normal(N, D), normal(K, D), normal(N, K)
+            dx, dw = normal(N, D), normal(K, D)
+            for name, a, b, turned, out in (
+                ("y = x wᵀ", x, w, (False, True), y),
+                ("dw = dyᵀ x", y, x, (True, False), dw),
+                ("dx = dy w", y, w, (False, False), dx),
+            ):
+                terms = N if turned[0] else a.shape[1]
+                pay = dense.tiles_pay(*out.shape, terms, turned[0], out)
+                ways = {
+                    way: _product(a, b, turned, out, tiles=way == "tiles")
+                    for way in ("BLAS", "tiles")
+                }
+                yield Choice(f"{name}, {N}, {D} to {K}", ways, "tiles" if pay else "BLAS")
+
+
+def _product(
+    a: Array, b: Array, turned: tuple[bool, bool], out: Array, *, tiles: bool
+) -> Callable[[], Array]:
+    """The product, with the answer of its rule as it is given."""
+    rule = dense.tiles_pay
+
+    def step() -> Array:
+        dense.tiles_pay = lambda *shape: tiles
+        try:
+            dense.matmul(a, b, out=out, transpose_a=turned[0], transpose_b=turned[1])
+        finally:
+            dense.tiles_pay = rule
+        return out
+
+    return step
+
+
 # ------------------------------------------------------------------ convolutions
 IM2COL = "im2col and BLAS"
 
@@ -272,6 +320,7 @@ RULES: dict[str, Callable[[], Iterator[Choice]]] = {
         strips_or_all
     ),
     "Output layer: six operations or one kernel (`fusion._pays`)": six_calls_or_one,
+    "Matrix product: BLAS or tiles (`dense.tiles_pay`)": blas_or_tiles,
     "Convolution: vectors of samples or of channels (`conv2d_channels.forward_pays`, `fill`)": (
         ways_of_convolution
     ),

@@ -44,6 +44,7 @@ _SECONDS = {
     ("sparse_matmul", "sparse_weight_gradient"): 1.4,
     ("scaled_sparse_matmul", "scaled_sparse_weight_gradient"): 1.4,
     ("bias_activation_backward",): 0.8,
+    ("matmul",): 0.6,
     ("adam", "adamw"): 0.3,
     ("random_normal",): 0.3,
 }

@@ -99,6 +99,54 @@ product_tile, add_product_tile = _product_tile(False), _product_tile(True)
 
 
 @intrinsic
+def strided_product_tile(
+    typing_context: Any,
+    a: Any,
+    first: Any,
+    down: Any,
+    along: Any,
+    count: Any,
+    b: Any,
+    j: Any,
+    out: Any,
+    i: Any,
+    k: Any,
+) -> Any:
+    """out[i + r, k + l] = Σ_{q < count} a[first + r·down + q·along] b[q, j + l] for 0 <= r < TILE,
+    0 <= l < 2 · lanes.
+
+    a: all numbers of a matrix, one axis, such that a matrix and its transpose are of one type.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a_value, first, down, along, count, b_value, j, out_value, i, k = arguments
+        numbers = context.make_array(a)(context, builder, a_value).data
+        right = Matrix(context, builder, b, b_value)
+        target = Matrix(context, builder, out, out_value)
+        rows = [builder.add(first, builder.mul(int64(r), down)) for r in range(TILE)]
+        starts = [builder.gep(numbers, [row]) for row in rows]
+
+        def factors(q: Any) -> list[Any]:
+            step = builder.mul(q, along)
+            return [builder.gep(start, [step]) for start in starts]
+
+        _multiply(
+            builder,
+            count,
+            factors,
+            lambda q: right.place(q, j),
+            right,
+            [target.place(builder.add(i, int64(r)), k) for r in range(TILE)],
+            False,
+        )
+        return context.get_dummy_value()
+
+    integer = types.intp
+    integers = (integer, integer, integer, integer)
+    return types.void(a, *integers, b, integer, out, integer, integer), generate
+
+
+@intrinsic
 def take_strip(typing_context: Any, x: Any, n: Any, d: Any, scale: Any, strip: Any, i: Any) -> Any:
     """strip[i, q] = scale · x[n, d + q] for 0 <= q < STRIP, x in bytes or in numbers."""
 
