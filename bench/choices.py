@@ -165,14 +165,8 @@ def _one(given: dict[str, Any]) -> Array:
 
 
 # ------------------------------------------------------------------ matrix products
-LAYERS = [
-    (128, 64),
-    (1568, 32),
-    (32, 1568),
-    (256, 100),
-    (20, 400),
-    (1000, 500),
-]  # features, outputs
+# features, outputs: with less than two vectors of columns there would be nothing to choose
+LAYERS = [(128, 64), (1568, 32), (32, 1568), (256, 100), (64, 256), (256, 512), (1000, 500)]
 
 
 def blas_or_tiles() -> Iterator[Choice]:
@@ -187,7 +181,7 @@ def blas_or_tiles() -> Iterator[Choice]:
                 ("dx = dy w", y, w, (False, False), dx),
             ):
                 terms = N if turned[0] else a.shape[1]
-                pay = dense.tiles_pay(*out.shape, terms, turned[0], out)
+                pay = dense.tiles_pay(*out.shape, terms, *turned, out)
                 ways = {
                     way: _product(a, b, turned, out, tiles=way == "tiles")
                     for way in ("BLAS", "tiles")

@@ -6,6 +6,7 @@ import pytest
 from minae.backends.cpu_numba import subnormals
 from minae.backends.cpu_numba.jit import noted_kernels, threaded
 from minae.backends.cpu_numba.pool import Pool, make_ready
+from tests.test_pool import done_by_workers
 
 pytestmark = pytest.mark.skipif(
     not subnormals._HAS_MXCSR, reason="this processor has no such mode, or needs none"
@@ -24,13 +25,16 @@ def _multiply(part, parts, busy, x, y, out):
 
 
 def products(threads, x, y):
-    """A product of each part."""
-    out = np.full(THREADS, -1, np.float32)
-    with noted_kernels() as noted:
-        _multiply(THREADS, 200_000, np.full(THREADS, x), np.full(THREADS, y), out)
-    kernel = noted.called[0]
-    threads.run(np.array([kernel.code]), np.array([kernel.place]), THREADS)
-    return out
+    """A product of each part, done by its worker."""
+    for _ in range(100):
+        out = np.full(THREADS, -1, np.float32)
+        with noted_kernels() as noted:
+            _multiply(THREADS, 200_000, np.full(THREADS, x), np.full(THREADS, y), out)
+        kernel = noted.called[0]
+        threads.run(np.array([kernel.code]), np.array([kernel.place]), THREADS)
+        if all(done_by_workers(threads)):
+            return out
+    raise AssertionError("workers never came")
 
 
 @pytest.fixture

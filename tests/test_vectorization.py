@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from llvmlite import binding
 from numba.core.caching import NullCache
 
 from minae.backends import get_backend
@@ -12,6 +13,9 @@ from minae.backends.cpu_numba.jit import Kernel, noted_kernels
 from minae.backends.cpu_numba.output_layer import output_layer
 from minae.backends.cpu_numba.vectors import LANES
 
+pytestmark = pytest.mark.skipif(
+    not binding.get_host_cpu_features().get("avx2", False), reason="vectors are shorter here"
+)
 N, D, K = 64, 64, 32
 OPS = get_backend("numba")
 

@@ -11,7 +11,7 @@ Rules that hold for every operation
   of one (N, 2Z) array may be given where stated. An output never overlaps an input, except where
   "in place" is stated.
 - Nothing is allocated once an operation has run with the same shapes: scratch space is kept.
-- Numbers below the smallest normal one, 1.2e-38 in float32, may be taken as zero.
+- Numbers nearer to zero than the smallest normal one, 1.2e-38 in float32, may be taken as zero.
 - What changes from step to step (`step`, `lr`, loss values) is an array of shape (1,), never a
   Python number, so that a recorded step can be replayed.
 - Shapes are checked by the layers, once; operations trust their arguments.

@@ -8,6 +8,8 @@ module which is linked into the kernel. What is linked, and so the kernel's code
 
 **Collecting garbage**, a tenth of the time: the collector walks the compiler's objects over and
 over while they are all in use.
+
+And it is told how long vectors are: as long as the processor has them.
 """
 
 # mypy: allow-untyped-calls
@@ -64,8 +66,8 @@ def compiled(function: Function, **options: Any) -> Function:
     return cast(Function, kernel)
 
 
-class _Module(JITCodeLibrary):
-    """A function's module, whose loops become vectors of VECTOR_BYTES, as what is written in
+class _Library(JITCodeLibrary):
+    """A function's code, whose loops become vectors of VECTOR_BYTES, as what is written in
     vectors is. By itself LLVM takes half of that on Intel's processors."""
 
     def add_ir_module(self, module: Any) -> None:
@@ -80,7 +82,7 @@ class _KernelCompiler(Compiler):
 
     def define_pipelines(self) -> Any:
         state = self.state
-        state.library = _Module(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library = _Library(state.targetctx.codegen(), state.func_id.func_qualname)
         state.library.enable_object_caching()  # that it may be kept in the cache
         return super().define_pipelines()
 
@@ -108,7 +110,7 @@ class _CalleeCompiler(Compiler):
 _REFUSAL = ctypes.cast(ctypes.pythonapi.PyErr_BadArgument, ctypes.c_void_p).value
 
 
-class _Callee(_Module):
+class _Callee(_Library):
     """What is linked into kernels. It ends optimized; machine code would be the next step."""
 
     def _finalize_final_module(self) -> None:

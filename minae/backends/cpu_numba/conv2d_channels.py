@@ -39,23 +39,24 @@ from minae.backends.spec import Array, Pair
 
 _MANY, _LONG = 512, 16  # samples; terms of a sum
 _TERMS = 96  # of a sum over positions: so many samples are taken together as have that many
-_LAST = 10 * MANY_ROWS  # more rows than that begin with a tile of many
+_TABLED = 10 * MANY_ROWS  # more rows than that begin with a tile of many
 
 
-def _tiles() -> Array:
-    """tile[n], the rows of the first tile of n rows, such that all tiles together take the least
-    time: a tile that of its rows and, as was measured, of nine tenths of a row more."""
+_BESIDES = 0.9  # what a tile takes besides its rows, in rows: 0.8 to 1.1, wide and narrow
+
+
+def tiles(sizes: tuple[int, ...], most: int) -> Array:
+    """tile[n], the rows of the first tile of n <= most rows, such that all tiles together take the
+    least time: of each its rows, of which the last tile may have too many, and _BESIDES."""
     tile, time = [0], [0.0]
-    for n in range(1, _LAST + 1):
-        of = {
-            rows: rows + 0.75 + time[max(n - rows, 0)] for rows in (MANY_ROWS, SOME_ROWS, FEW_ROWS)
-        }
-        tile.append(min(of, key=lambda rows: of[rows]))
-        time.append(of[tile[n]])
+    for n in range(1, most + 1):
+        least, first = min((rows + _BESIDES + time[max(n - rows, 0)], rows) for rows in sizes)
+        tile.append(first)
+        time.append(least)
     return np.array(tile)
 
 
-_TILE = _tiles()
+_TILE = tiles((MANY_ROWS, SOME_ROWS, FEW_ROWS), _TABLED)
 
 
 def fill(channels: int, x: Array) -> bool:
@@ -178,16 +179,17 @@ def _forward(
     done, _ = share(part, parts, blocks)
     first, end = share_of_blocks(part, parts, blocks, N)
     for n in range(first, end):
-        wanted = x[min(n + 1, end - 1)].reshape(-1), y[n].reshape(-1)
+        ahead = min(n + 1, end - 1)
         image = x[n].reshape(-1)
         if padded:
             _copy_inside(x[n], padding, images[part, 0])
             image = images[part, 0].reshape(-1)
         for g in range(G):
             _clear(y_rows[part].reshape(-1))
-            group = image[g * c * H * W :]
+            group, y_group = image[g * c * H * W :], y[n, g * k : (g + 1) * k]
+            wanted = x[ahead, g * c : (g + 1) * c].reshape(-1), y_group.reshape(-1)
             _add_products(group, p[part], q[part], w_rows[part, g], L, T, y_rows[part], wanted)
-            transpose(y_rows[part], y[n, g * k : (g + 1) * k].reshape(k, L))
+            transpose(y_rows[part], y_group.reshape(k, L))
         if share(done, blocks, N)[1] == n + 1:
             do_part(code, place, done)
             done += 1
@@ -226,7 +228,6 @@ def _weight_gradient(
     for n in range(first, end, together):
         count = min(together, end - n)
         ahead, stop = n + count, min(n + count + together, end)
-        wanted = x[ahead:stop].reshape(-1), dy[ahead:stop].reshape(-1)
         block = x[n : n + count].reshape(-1)
         if padded:
             for i in range(count):
@@ -237,6 +238,8 @@ def _weight_gradient(
                 source = dy[n + i, g * k : (g + 1) * k].reshape(k, L)
                 transpose(source, dy_rows[part, i * L : (i + 1) * L])
             group = block[g * c * H * W :]
+            stop = stop if g == 0 else ahead  # once for all groups
+            wanted = x[ahead:stop].reshape(-1), dy[ahead:stop].reshape(-1)
             _add_products(
                 group, p[part], q[part], dy_rows[part], T, count * L, dw_rows[part, g], wanted
             )
@@ -280,7 +283,7 @@ def _add_products(
     for k in range(0, row, 2 * lanes):
         a = 0
         while a < rows:
-            tile = _TILE[min(rows - a, _LAST)]
+            tile = _TILE[min(rows - a, _TABLED)]
             if k < wide:
                 if tile == MANY_ROWS:
                     add_many_wide_rows(x, p, q, w, y, a, terms, k)

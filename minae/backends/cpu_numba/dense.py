@@ -10,17 +10,18 @@ from minae.backends.cpu_numba.tiles import TILE, strided_product_tile
 from minae.backends.cpu_numpy import dense
 from minae.backends.spec import Array
 
-# Microseconds of BLAS and of tiles for (M, Q) (Q, R), two threads of an Intel with vectors of 512
-# bits, float32; xᵀ: turned (`python -m bench.cpu --choices` prints them anew):
-#   y = x wᵀ, M, R, Q   256, 64, 128   256, 32, 1568   256, 1568, 32   256, 40, 400   4096, 128, 64
-#                         22     15     137      87     144      93     54      60     262     209
-#   dw = dyᵀ x          64, 128, 256   32, 1568, 256   1568, 32, 256   400, 20, 256   64, 128, 4096
-#                         20     16     127      90     104      99     30      34     357     757
-# Tiles need no copies of what BLAS copies first, and one of op(b) if it is turned. They have no
-# blocks of terms: with many, the columns of a turned `a` lie in more pages than the processor has
-# addresses of, and with many numbers op(b) leaves the second cache.
+# Microseconds of BLAS and of tiles for N samples, D features and K outputs, float32, two threads of
+# an Intel with vectors of 512 bits (`python -m bench.cpu --choices` prints them anew, and more):
+#   N, D, K       32, 1568, 32  256, 128, 64  256, 1568, 32  256, 256, 512  256, 1000, 500
+#   y = x wᵀ         19   24       26   19      136    86      251   192      936    803
+#   dw = dyᵀ x       17   17       25   19      128    89      215   239      840   1133
+#   dx = dy w        18   17       24   18      135    81      233   198      847    959
+# Tiles need no copies of what BLAS copies first, and one of op(b) if it is turned. But they read
+# op(a) anew for each two vectors of columns: it must not be too large for the second caches. And
+# what is read by columns, a turned `a`, a `b` that is not, must not lie in more pages than the
+# processor finds quickly. On other processors it was not measured.
 _FULL = 0.9  # of whole pairs of vectors are columns, at least
-_TERMS, _TERMS_TURNED, _NUMBERS = 2048, 512, 2**17
+_TERMS, _BYTES_OF_A, _BYTES_OF_A_TURNED, _BYTES_OF_B = 2048, 2**21, 2**18, 2**20
 
 
 def matmul(
@@ -41,35 +42,37 @@ def matmul(
     numbers = a.size + b.size + out.size
     a, a_turned = _by_rows("dense.a", a, transpose_a)
     b, b_turned = _by_rows("dense.b", b, transpose_b)
-    if tiles_pay(M, R, a.size // M, a_turned, out):
+    if tiles_pay(M, R, a.size // M, a_turned, b_turned, out):
         tiled_matmul(a, a_turned, b, b_turned, out)
     else:
         count = parts(max(M, R), numbers)
         _matmul(count, addresses[out.dtype.name], a, a_turned, b, b_turned, out)
 
 
-def tiles_pay(M: int, R: int, Q: int, a_turned: bool, out: Array) -> bool:
+def tiles_pay(M: int, R: int, Q: int, a_turned: bool, b_turned: bool, out: Array) -> bool:
     """Whether a product (M, Q) (Q, R) is faster in tiles than by BLAS, by the table above."""
-    pair, most_terms = _pair(out), _TERMS_TURNED if a_turned else _TERMS
-    filled = R / (pair * -(-R // pair))
+    pair = _pair(out)
+    columns = -(-R // pair)
+    bytes_of_a, bytes_of_b = M * Q * out.itemsize, Q * R * out.itemsize
     return (
-        VECTOR_BYTES == 64  # elsewhere it was not measured
+        VECTOR_BYTES == 64  # of shorter vectors BLAS makes more
         and M >= 2 * TILE
-        and pair <= R
-        and filled >= _FULL
-        and most_terms >= Q
-        and _NUMBERS >= Q * R
+        and columns * pair * _FULL <= R >= pair
+        and _TERMS >= Q
+        and (columns == 1 or bytes_of_a <= (_BYTES_OF_A_TURNED if a_turned else _BYTES_OF_A))
+        and (b_turned or bytes_of_b <= _BYTES_OF_B)
     )
 
 
 def tiled_matmul(a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array) -> None:
-    """`matmul` in tiles, of a and b as their rows lie in memory; at least a tile of out."""
+    """`matmul` in tiles, of a and b as their rows lie in memory; out has a tile at least."""
     M, R = out.shape
     Q, pair = a.size // M, _pair(out)
-    count = parts(max(-(-M // TILE), -(-R // pair)), a.size + b.size + out.size)
+    assert M >= TILE and pair <= R, f"at least {TILE}×{pair}, found {M}×{R}"
+    count = parts(-(-M // TILE) if M >= R else -(-R // pair), a.size + b.size + out.size)
     down, along = (1, M) if a_turned else (Q, 1)
-    panels = scratch("dense.panels", (count, Q, pair), out.dtype)
-    _tiled_matmul(count, a.reshape(-1), down, along, b, b_turned, panels, out)
+    panels = scratch("dense.panels", (count, Q if b_turned else 0, pair), out.dtype)
+    _tiled_matmul(count, Q, a.reshape(-1), down, along, b, b_turned, panels, out)
 
 
 def _pair(out: Array) -> int:
@@ -112,6 +115,7 @@ def _matmul(
 def _tiled_matmul(
     part: int,
     parts: int,
+    Q: int,
     a: Array,
     down: int,
     along: int,
@@ -120,14 +124,14 @@ def _tiled_matmul(
     panels: Array,
     out: Array,
 ) -> None:
-    """out (M, R) in tiles of TILE rows and two vectors of columns, the last ones moved inside: what
-    two tiles compute is the same. op(a)[m, q] = a[m·down + q·along].
+    """out (M, R) in tiles of TILE rows and two vectors of columns; op(a)[m, q] is a[m·down +
+    q·along]. The last tiles are moved inside: what two of them, also of two threads, write is the
+    same.
 
     Two vectors of each of op(b)'s Q rows, turned where they are columns of b, serve all rows of out
     while they lie in the cache.
     """
     (M, R), pair = out.shape, panels.shape[2]
-    Q = panels.shape[1]
     rows, columns = (M + TILE - 1) // TILE, (R + pair - 1) // pair
     first_row, end_row, first_column, end_column = 0, rows, 0, columns
     if M >= R:

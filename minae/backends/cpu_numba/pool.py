@@ -8,8 +8,9 @@ What a worker has not begun when the caller is done with its own part, the calle
 nobody waits for a thread which the machine keeps from its core, milliseconds where others are busy,
 unless it is in the middle of a part; a pool of OpenMP waits for all of its threads at each kernel.
 Who does a part changes nothing in what it computes. Beside two busy processes on two cores a step
-of the VAE took 5.9 ms, on OpenMP 15.5, and 2.2 alone. Meanwhile subnormal numbers are zero on each
-thread (`subnormals.py`).
+of the VAE took 5.9 ms, on OpenMP 15.5, and 2.2 alone.
+
+While a thread runs kernels it takes subnormal numbers as zero (`subnormals.py`).
 
 The caller and the workers share words of memory, each that is written by another one in a cache
 line of its own:

@@ -1,9 +1,10 @@
 """The threads of this backend: one pool, for kernels and matrix products alike.
 
 A kernel cuts its samples into parts and gives each thread one of them, and `dense.matmul` does the
-same with a product, each part of which is a call of BLAS on one thread. With two pools, BLAS's own
-and this one, the threads of each keep spinning for a while after their work is done and take the
-cores from the other's: a product of 0.4 ms and then a kernel of 0.07 ms took 8 ms together.
+same with a product, each part of which is taken in tiles or is a call of BLAS on one thread. With
+two pools, BLAS's own and this one, the threads of each keep spinning for a while after their work
+is done and take the cores from the other's: a product of 0.4 ms and then a kernel of 0.07 ms took 8
+ms together.
 
 Where BLAS offers no products to call from a kernel, there is one part, and BLAS keeps its threads.
 """

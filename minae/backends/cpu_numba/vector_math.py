@@ -179,7 +179,7 @@ def log(x: Float) -> Float:
 
 @_float32(log)
 def _log(x: Float) -> Float:
-    subnormal = x < _SMALLEST_NORMAL
+    subnormal = x < _SMALLEST_NORMAL  # in kernels on x86 it counts as 0, see subnormals.py
     w = x * _TO_NORMAL if subnormal else x
     e = _exponent(w)
     y = _log_polynomial(_scale(w, e) - _ONE, np.float32(e - _FRACTION if subnormal else e))

@@ -309,9 +309,10 @@ def _add_weighted_rows(rows: int, vectors: int) -> Any:
     return add_weighted_rows
 
 
-# Nine rows of two vectors, which with their factors fill 21 of 32 registers: with more, and with
-# eight on some processors, the compiler, which loads ahead, keeps sums in memory. Four, seven and
-# nine make every number of rows but 1, 2, 3, 5, 6 and 10.
+# Nine rows of two vectors, which with their factors fill 21 of 32 registers: with eleven, and with
+# eight where it compiles for Zen 5, the compiler, which loads ahead, keeps sums in memory. Four,
+# seven and nine make every number of rows but 1, 2, 3, 5, 6 and 10. Of 16 registers four rows fill
+# 11 (not measured).
 MANY_ROWS, SOME_ROWS, FEW_ROWS = (9, 7, 4) if AVX512 else (4, 3, 2)
 add_many_wide_rows, add_some_wide_rows, add_few_wide_rows = (
     _add_weighted_rows(rows, 2) for rows in (MANY_ROWS, SOME_ROWS, FEW_ROWS)
