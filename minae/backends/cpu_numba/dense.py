@@ -19,7 +19,7 @@ from minae.backends.spec import Array
 # Tiles need no copies of what BLAS copies first, and one of op(b) if it is turned. But they read
 # op(a) anew for each two vectors of columns: it must not be too large for the second caches. And
 # what is read by columns, a turned `a`, a `b` that is not, must not lie in more pages than the
-# processor finds quickly. On other processors it was not measured.
+# processor finds quickly.
 _FULL = 0.9  # of whole pairs of vectors are columns, at least
 _TERMS, _BYTES_OF_A, _BYTES_OF_A_TURNED, _BYTES_OF_B = 2048, 2**21, 2**18, 2**20
 
@@ -55,7 +55,7 @@ def tiles_pay(M: int, R: int, Q: int, a_turned: bool, b_turned: bool, out: Array
     columns = -(-R // pair)
     bytes_of_a, bytes_of_b = M * Q * out.itemsize, Q * R * out.itemsize
     return (
-        VECTOR_BYTES == 64  # of shorter vectors BLAS makes more
+        VECTOR_BYTES == 64  # with shorter ones it was not measured
         and M >= 2 * TILE
         and columns * pair * _FULL <= R >= pair
         and _TERMS >= Q

@@ -1,10 +1,10 @@
 """While kernels run, numbers too small for the whole precision of their type count as zero.
 
 Below 1.2e-38 a float32 has fewer bits, down to one at 1.4e-45 (a float64 below 2.2e-308). Intel's
-processors compute with such numbers 150 cycles a time, and training makes them: squares of small
-gradients in Adam's averages, and what saturated sigmoids pass back. After some thousand steps Adam
-took 990 µs in place of 70 and an output layer 1990 in place of 620. For a loss or a weight they are
-zero as well as they are.
+processors take more than a hundred cycles for a vector with one, and training makes them: squares
+of small gradients in Adam's averages, and what saturated sigmoids pass back. After some thousand
+steps Adam took 990 µs in place of 70 and an output layer 1990 in place of 620. To a loss or a
+weight they make no difference.
 
 The x86's mode is of the thread: two bits of its MXCSR. Elsewhere nothing is done.
 """
