@@ -40,9 +40,7 @@ from minae.backends.spec import Array, Pair
 _MANY, _LONG = 512, 16  # samples; terms of a sum
 _TERMS = 96  # of a sum over positions: so many samples are taken together as have that many
 _TABLED = 10 * MANY_ROWS  # more rows than that begin with a tile of many
-
-
-_BESIDES = 0.9  # what a tile takes besides its rows, in rows: 0.8 to 1.1, wide and narrow
+_BESIDES = 0.9  # what a tile takes besides its rows, in rows: measured 0.8 to 1.1, wide and narrow
 
 
 def tiles(sizes: tuple[int, ...], most: int) -> Array:
