@@ -271,7 +271,7 @@ def _add_products(
     which p is filled up, get what is not used.
 
     The two arrays that are wanted next, with one axis, are fetched meanwhile, some of them after
-    each tile: asked for at once they keep waiting what the tiles ask for (M5 on Intel: 4 %).
+    each tile: asked for all at once, they would hold up what the tiles ask for (M5 on Intel: 4 %).
     """
     first, second = wanted
     pace = first.size // rows + 1, second.size // rows + 1  # numbers for each row
