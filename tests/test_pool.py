@@ -65,9 +65,32 @@ def done_by_workers(threads):
     return (turns % 2 == 1).tolist()
 
 
-def test_workers_do_what_takes_a_while(threads):
-    chain = Chain(busy=100_000)
-    assert any(chain.runs(threads, 1) and all(done_by_workers(threads)) for _ in range(100))
+@pool._on_pool
+def wait_for_all(words, part, parts):
+    """Says that this part has begun and waits till all have, as they do on a thread each; on
+    fewer they would wait for ever, so it gives up after some seconds. A word for each part."""
+    pool._store(words + 8 * part, 1)
+    looks = 0
+    for other in range(parts):
+        while looks < 10_000_000 and pool._load(words + 8 * other) == 0:
+            looks += 1
+            pool._give_way()
+
+
+@threaded
+def _meet(part, parts, words):
+    wait_for_all(words, part, parts)
+
+
+def test_each_part_on_a_thread_of_its_own(threads):
+    begun = np.zeros(PARTS, np.int64)
+    with noted_kernels() as noted:
+        _meet(PARTS, begun.ctypes.data)
+    kernel = noted.called[0]
+    for _ in range(20):
+        begun[:] = 0
+        threads.run(np.array([kernel.code]), np.array([kernel.place]), PARTS)
+        assert all(done_by_workers(threads))
 
 
 def test_parts_of_workers_that_do_not_come(threads, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from minae.backends.cpu_numba import subnormals
 from minae.backends.cpu_numba.jit import noted_kernels, threaded
 from minae.backends.cpu_numba.pool import Pool, make_ready
-from tests.test_pool import done_by_workers
+from tests.test_pool import done_by_workers, wait_for_all
 
 pytestmark = pytest.mark.skipif(
     not subnormals._HAS_MXCSR, reason="this processor has no such mode, or needs none"
@@ -16,25 +16,22 @@ TINY, SMALL = np.float32(1e-30), np.float32(1e-10)
 
 
 @threaded
-def _multiply(part, parts, busy, x, y, out):
-    """Each part a product, after a while, so that workers do theirs."""
-    z = 0.5
-    for _ in range(busy):
-        z = 3.7 * z * (1 - z)
-    out[part] = x[part] * y[part] if z < 1 else -1
+def _multiply(part, parts, words, x, y, out):
+    """Each part a product, on a thread of its own."""
+    wait_for_all(words, part, parts)
+    out[part] = x[part] * y[part]
 
 
 def products(threads, x, y):
     """A product of each part, done by its worker."""
-    for _ in range(100):
-        out = np.full(THREADS, -1, np.float32)
-        with noted_kernels() as noted:
-            _multiply(THREADS, 200_000, np.full(THREADS, x), np.full(THREADS, y), out)
-        kernel = noted.called[0]
-        threads.run(np.array([kernel.code]), np.array([kernel.place]), THREADS)
-        if all(done_by_workers(threads)):
-            return out
-    raise AssertionError("workers never came")
+    out = np.full(THREADS, -1, np.float32)
+    begun = np.zeros(THREADS, np.int64)
+    with noted_kernels() as noted:
+        _multiply(THREADS, begun.ctypes.data, np.full(THREADS, x), np.full(THREADS, y), out)
+    kernel = noted.called[0]
+    threads.run(np.array([kernel.code]), np.array([kernel.place]), THREADS)
+    assert all(done_by_workers(threads))
+    return out
 
 
 @pytest.fixture
