@@ -11,7 +11,8 @@ import minae
 
 # one thread each: on a busy machine two pools of waiting threads slow each other down a hundredfold
 torch.set_num_threads(1)
-minae.get_backend("numpy").set_threads(1)
+for cpu_backend in gpu.CPU_BACKENDS:
+    minae.get_backend(cpu_backend).set_threads(1)
 # a shell that starts the tests in the background has them ignore Ctrl-C, which they try
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -29,6 +29,7 @@ from minae.backends.cpu_numba.jit import (
     serial,
     threaded,
 )
+from minae.backends.cpu_numba.scratch_of_parts import part_of, scratch_of_parts
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import Float, exp, expm1, sigmoid, softplus, tanh
 from minae.backends.spec import Array
@@ -58,7 +59,7 @@ def _forward_arguments(
     b = b.reshape(-1, K)  # (1, K) or (N, K)
     y = out.reshape(N, -1)  # (N, D)
     x_or_none = None if out is x else contiguous("activations.x", x).reshape(y.shape)  # (N, D)
-    rows = scratch("activations.rows", (count, y.shape[1]), out.dtype)
+    rows = scratch_of_parts("activations.rows", count, y.shape[1:], out.dtype)
     return count, x_or_none, b, out.dtype.type(slope), rows, y
 
 
@@ -112,8 +113,8 @@ def _backward_arguments(
     dy_or_none = None if dx is dy else contiguous("activations.dy", dy).reshape(y.shape)  # (N, D)
     if db is None:
         db = scratch("activations.no_db", (K,), dx.dtype)
-    rows = scratch("activations.rows", (count, y.shape[1]), dx.dtype)
-    totals = scratch("activations.totals", (count, K), np.float64)
+    rows = scratch_of_parts("activations.rows", count, y.shape[1:], dx.dtype)
+    totals = scratch_of_parts("activations.totals", count, (K,), np.float64)
     db = db.reshape(-1, K)  # (1, K) or (N, K)
     dx = dx.reshape(y.shape)  # (N, D)
     return count, dy_or_none, y, dx.dtype.type(slope), rows, totals, dx, db
@@ -150,7 +151,7 @@ def _forward(f: Function) -> Kernel:
         part: int, parts: int, x: Array | None, b: Array, slope: float, rows: Array, y: Array
     ) -> None:
         source = y if x is None else x
-        row = rows[part]
+        row = part_of(rows, part)
         first, end = share(part, parts, len(y))
         spread(b[0], row)
         for n in range(first, end):
@@ -219,7 +220,7 @@ def _backward(df: Function) -> Kernel:
         db: Array,
     ) -> None:
         source = dx if dy is None else dy
-        row, total = rows[part], totals[part]
+        row, total = part_of(rows, part), part_of(totals, part)
         _clear(row)
         _clear(total)
         first, end = share(part, parts, len(y))

@@ -53,8 +53,8 @@ def collect_gradient(row: Array, n: int, totals: Array, db: Array) -> None:
 
 @serial
 def add_parts(totals: Array, db: Array) -> None:
-    """db (1, K) = the sum over parts of totals (parts, K), in their order."""
-    for k in range(totals.shape[1]):
+    """db (1, K) = the sum over parts of totals (parts, K and more), in their order."""
+    for k in range(db.shape[1]):
         total = 0.0
         for part in range(len(totals)):
             total += totals[part, k]

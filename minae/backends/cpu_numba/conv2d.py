@@ -21,7 +21,7 @@ from functools import cache
 import numpy as np
 
 from minae.backends.cpu_numba import conv2d_channels
-from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.arrays import contiguous
 from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.conv2d_taps import (
     add_tap_products,
@@ -41,6 +41,7 @@ from minae.backends.cpu_numba.sample_last import (
     samples_first,
     share_of_runs,
 )
+from minae.backends.cpu_numba.scratch_of_parts import part_of, scratch_of_parts
 from minae.backends.cpu_numba.threads import share
 from minae.backends.spec import Array, Pair
 
@@ -91,9 +92,9 @@ def forward(
         return
     parts, B = portions(x, out, then[0])
     order = _by_windows(groups, K // groups, C, KH, KW)
-    w_taps = scratch("conv2d.w", (parts, *order.shape), w.dtype)
-    taps = scratch("conv2d.taps", (parts, 2, KH * KW), np.int64)
-    rows = scratch("conv2d.sums", (parts, K // groups), np.int64)
+    w_taps = scratch_of_parts("conv2d.w", parts, order.shape, w.dtype)
+    taps = scratch_of_parts("conv2d.taps", parts, (2, KH * KW), np.int64)
+    rows = scratch_of_parts("conv2d.sums", parts, (K // groups,), np.int64)
     x_last = like_sample_last("conv2d.x_last", x, parts, B)
     y_last = like_sample_last("conv2d.y_last", out, parts, B)
     x, w = contiguous("conv2d.x", x), contiguous("conv2d.w_contiguous", w)
@@ -120,9 +121,9 @@ def input_gradient(
     FH, FW = _patch((KH, KW), stride, dilation)
     parts, B = portions(out, dy, then[0])
     order = _by_readers(groups, K // groups, C, KH, KW, FH, FW)
-    w_taps = scratch("conv2d.w", (parts, *order.shape), w.dtype)
-    taps = scratch("conv2d.taps", (parts, 2, KH * KW), np.int64)
-    rows = scratch("conv2d.sums", (parts, FH * FW * C), np.int64)
+    w_taps = scratch_of_parts("conv2d.w", parts, order.shape, w.dtype)
+    taps = scratch_of_parts("conv2d.taps", parts, (2, KH * KW), np.int64)
+    rows = scratch_of_parts("conv2d.sums", parts, (FH * FW * C,), np.int64)
     dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
     dx_last = runs_of_samples("conv2d.x_last", out[0].size + 1, parts, B, out.dtype)
     dy, w = contiguous("conv2d.dy", dy), contiguous("conv2d.w_contiguous", w)
@@ -177,9 +178,9 @@ def conv2d_weight_gradient(
         return
     Q = KH * KW * C
     parts, B = portions(x, dy)
-    dw_taps = scratch("conv2d.w", (parts, groups, Q + 1, K // groups), out.dtype)
-    taps = scratch("conv2d.taps", (parts, 2, KH * KW), np.int64)
-    pairs = scratch("conv2d.pairs", (parts, 2, Q + 3), np.int64)
+    dw_taps = scratch_of_parts("conv2d.w", parts, (groups, Q + 1, K // groups), out.dtype)
+    taps = scratch_of_parts("conv2d.taps", parts, (2, KH * KW), np.int64)
+    pairs = scratch_of_parts("conv2d.pairs", parts, (2, Q + 3), np.int64)
     x_last = like_sample_last("conv2d.x_last", x, parts, B)
     dy_last = like_sample_last("conv2d.y_last", dy, parts, B)
     x, dy = contiguous("conv2d.x", x), contiguous("conv2d.dy", dy)
@@ -216,17 +217,19 @@ def _forward(
     place: int,
     y: Array,
 ) -> None:
-    _, K, OH, OW, row = y_last.shape
-    places = y_last[part].reshape(K * OH * OW, row)
-    _in_order(w, order, w_taps[part].reshape(-1))
+    x_last, y_last = part_of(x_last, part), part_of(y_last, part)
+    w_taps, taps, rows = part_of(w_taps, part), part_of(taps, part), part_of(rows, part)
+    K, OH, OW, row = y_last.shape
+    places = y_last.reshape(K * OH * OW, row)
+    _in_order(w, order, w_taps.reshape(-1))
     first, end = share_of_blocks(part, parts, blocks, len(x))
     done, _ = share(part, parts, blocks)
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
-        b = sample_last(x[chunk], x_last[part])
+        b = sample_last(x[chunk], x_last)
         _windows_sums(
-            *(x_last[part], w_taps[part], stride, padding, dilation, taps[part], rows[part], b),
-            y_last[part],
+            *(x_last, w_taps, stride, padding, dilation, taps, rows, b),
+            y_last,
         )
         done = _finish(places, n, min(n + B, end), done, blocks, code, place, y)
 
@@ -253,17 +256,19 @@ def _input_gradient(
     place: int,
     dx: Array,
 ) -> None:
-    _in_order(w, order, w_taps[part].reshape(-1))
+    dy_last, dx_last = part_of(dy_last, part), part_of(dx_last, part)
+    w_taps, taps, rows = part_of(w_taps, part), part_of(taps, part), part_of(rows, part)
+    _in_order(w, order, w_taps.reshape(-1))
     first, end = share_of_blocks(part, parts, blocks, len(dy))
     done, _ = share(part, parts, blocks)
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
-        b = sample_last(dy[chunk], dy_last[part])
+        b = sample_last(dy[chunk], dy_last)
         _readers_sums(
-            *(dy_last[part], w_taps[part], stride, padding, dilation, patch),
-            *(taps[part], rows[part], b, dx.shape[2:], dx_last[part]),
+            *(dy_last, w_taps, stride, padding, dilation, patch),
+            *(taps, rows, b, dx.shape[2:], dx_last),
         )
-        done = _finish(dx_last[part], n, min(n + B, end), done, blocks, code, place, dx)
+        done = _finish(dx_last, n, min(n + B, end), done, blocks, code, place, dx)
 
 
 @threaded
@@ -283,15 +288,17 @@ def _weight_gradient(
     dy_last: Array,
     dw: Array,
 ) -> None:
-    dw[part] = 0
+    x_last, dy_last = part_of(x_last, part), part_of(dy_last, part)
+    taps, pairs, dw = part_of(taps, part), part_of(pairs, part), part_of(dw, part)
+    dw[:] = 0
     first, end = share_of_runs(part, parts, len(x))
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
-        b = sample_last(x[chunk], x_last[part])
-        sample_last(dy[chunk], dy_last[part])
+        b = sample_last(x[chunk], x_last)
+        sample_last(dy[chunk], dy_last)
         _add_windows_products(
-            *(x_last[part], dy_last[part], kernel, stride, padding, dilation),
-            *(taps[part], pairs[part], b, dw[part]),
+            *(x_last, dy_last, kernel, stride, padding, dilation),
+            *(taps, pairs, b, dw),
         )
 
 

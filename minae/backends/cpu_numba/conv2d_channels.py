@@ -15,12 +15,13 @@ channels while one image is in the first. Each thread takes a part of the sample
 
 import numpy as np
 
-from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.arrays import contiguous
 from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.epilogue import Then, share_of_blocks
 from minae.backends.cpu_numba.jit import elementwise, serial, threaded
 from minae.backends.cpu_numba.pool import do_part
 from minae.backends.cpu_numba.sample_last import transpose
+from minae.backends.cpu_numba.scratch_of_parts import part_of, scratch_of_parts
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import (
     FEW_ROWS,
@@ -87,8 +88,8 @@ def forward(
     L, T, row = out.shape[2] * out.shape[3], c * KH * KW, _row(K // groups, x)
     count = min(parts(len(x), x.size + out.size), then[0])
     p, q = _offsets(count, L), _offsets(count, T, "q")
-    w_rows = scratch("conv2d.w", (count, groups, T, row), w.dtype)
-    y_rows = scratch("conv2d.rows", (count, L + FEW_ROWS, row), out.dtype)
+    w_rows = scratch_of_parts("conv2d.w", count, (groups, T, row), w.dtype)
+    y_rows = scratch_of_parts("conv2d.rows", count, (L + FEW_ROWS, row), out.dtype)
     images = _images(count, 1, x, padding)
     x, w = contiguous("conv2d.x", x), contiguous("conv2d.w_contiguous", w)
     _forward(
@@ -109,8 +110,8 @@ def weight_gradient(
     count = parts(len(x), x.size + dy.size)
     together = max(1, min(_TERMS // L, -(-len(x) // count)))  # samples
     p, q = _offsets(count, T), _offsets(count, together * L, "q")
-    dw_rows = scratch("conv2d.w", (count, groups, T + FEW_ROWS, row), out.dtype)
-    dy_rows = scratch("conv2d.rows", (count, together * L, row), dy.dtype)
+    dw_rows = scratch_of_parts("conv2d.w", count, (groups, T + FEW_ROWS, row), out.dtype)
+    dy_rows = scratch_of_parts("conv2d.rows", count, (together * L, row), dy.dtype)
     images = _images(count, together, x, padding)
     x, dy = contiguous("conv2d.x", x), contiguous("conv2d.dy", dy)
     _weight_gradient(
@@ -127,7 +128,7 @@ def _row(channels: int, x: Array) -> int:
 
 def _offsets(parts: int, count: int, name: str = "p") -> Array:
     """Scratch for each part's list of so many offsets, and for those that fill up a tile."""
-    return scratch(f"conv2d.{name}", (parts, count + FEW_ROWS), np.int64)
+    return scratch_of_parts(f"conv2d.{name}", parts, (count + FEW_ROWS,), np.int64)
 
 
 def _images(parts: int, together: int, x: Array, padding: Pair) -> Array:
@@ -135,8 +136,8 @@ def _images(parts: int, together: int, x: Array, padding: Pair) -> Array:
     _, C, H, W = x.shape
     if padding == (0, 0):
         together = 0
-    shape = (parts, together, C, H + 2 * padding[0], W + 2 * padding[1])
-    return scratch("conv2d.images", shape, x.dtype)
+    shape = (together, C, H + 2 * padding[0], W + 2 * padding[1])
+    return scratch_of_parts("conv2d.images", parts, shape, x.dtype)
 
 
 # Below: x (N, C, H, W), y (N, K, OH, OW); of each part p, offsets of rows, q, offsets of terms, and
@@ -164,30 +165,32 @@ def _forward(
 ) -> None:
     N, K, OH, OW = y.shape
     _, c, KH, KW = w.shape
-    _, G, T, _ = w_rows.shape
-    H, W = images.shape[3:]
+    p, q, images = part_of(p, part), part_of(q, part), part_of(images, part)
+    w_rows, y_rows = part_of(w_rows, part), part_of(y_rows, part)
+    G, T, _ = w_rows.shape
+    H, W = images.shape[2:]
     k, L = K // G, OH * OW
-    _positions(p[part], 0, OH, OW, 0, W, stride)
-    _fill_up(p[part], L)
-    _kernel_places(q[part], c, KH, KW, H, W, dilation)
+    _positions(p, 0, OH, OW, 0, W, stride)
+    _fill_up(p, L)
+    _kernel_places(q, c, KH, KW, H, W, dilation)
     for g in range(G):
-        transpose(w[g * k : (g + 1) * k].reshape(k, T), w_rows[part, g])
-    padded = images.shape[1] > 0
-    _clear(images[part].reshape(-1))
+        transpose(w[g * k : (g + 1) * k].reshape(k, T), w_rows[g])
+    padded = len(images) > 0
+    _clear(images.reshape(-1))
     done, _ = share(part, parts, blocks)
     first, end = share_of_blocks(part, parts, blocks, N)
     for n in range(first, end):
         ahead = min(n + 1, end - 1)
         image = x[n].reshape(-1)
         if padded:
-            _copy_inside(x[n], padding, images[part, 0])
-            image = images[part, 0].reshape(-1)
+            _copy_inside(x[n], padding, images[0])
+            image = images[0].reshape(-1)
         for g in range(G):
-            _clear(y_rows[part].reshape(-1))
+            _clear(y_rows.reshape(-1))
             group, y_group = image[g * c * H * W :], y[n, g * k : (g + 1) * k]
             wanted = x[ahead, g * c : (g + 1) * c].reshape(-1), y_group.reshape(-1)
-            _add_products(group, p[part], q[part], w_rows[part, g], L, T, y_rows[part], wanted)
-            transpose(y_rows[part], y_group.reshape(k, L))
+            _add_products(group, p, q, w_rows[g], L, T, y_rows, wanted)
+            transpose(y_rows, y_group.reshape(k, L))
         if share(done, blocks, N)[1] == n + 1:
             do_part(code, place, done)
             done += 1
@@ -210,18 +213,20 @@ def _weight_gradient(
     dw_rows: Array,
 ) -> None:
     N, K, OH, OW = dy.shape
-    G = dw_rows.shape[1]
-    _, _, C, H, W = images.shape
+    p, q, images = part_of(p, part), part_of(q, part), part_of(images, part)
+    dy_rows, dw_rows = part_of(dy_rows, part), part_of(dw_rows, part)
+    G = len(dw_rows)
+    _, C, H, W = images.shape
     k, c, L = K // G, C // G, OH * OW
     T = c * kernel[0] * kernel[1]
-    together = dy_rows.shape[1] // L
-    _kernel_places(p[part], c, kernel[0], kernel[1], H, W, dilation)
-    _fill_up(p[part], T)
+    together = len(dy_rows) // L
+    _kernel_places(p, c, kernel[0], kernel[1], H, W, dilation)
+    _fill_up(p, T)
     for i in range(together):
-        _positions(q[part], i * L, OH, OW, i * C * H * W, W, stride)
-    padded = images.shape[1] > 0
-    _clear(images[part].reshape(-1))
-    _clear(dw_rows[part].reshape(-1))
+        _positions(q, i * L, OH, OW, i * C * H * W, W, stride)
+    padded = len(images) > 0
+    _clear(images.reshape(-1))
+    _clear(dw_rows.reshape(-1))
     first, end = share(part, parts, N)
     for n in range(first, end, together):
         count = min(together, end - n)
@@ -229,31 +234,30 @@ def _weight_gradient(
         block = x[n : n + count].reshape(-1)
         if padded:
             for i in range(count):
-                _copy_inside(x[n + i], padding, images[part, i])
-            block = images[part].reshape(-1)
+                _copy_inside(x[n + i], padding, images[i])
+            block = images.reshape(-1)
         for g in range(G):
             for i in range(count):
                 source = dy[n + i, g * k : (g + 1) * k].reshape(k, L)
-                transpose(source, dy_rows[part, i * L : (i + 1) * L])
+                transpose(source, dy_rows[i * L : (i + 1) * L])
             group = block[g * c * H * W :]
             stop = stop if g == 0 else ahead  # once for all groups
             wanted = x[ahead:stop].reshape(-1), dy[ahead:stop].reshape(-1)
-            _add_products(
-                group, p[part], q[part], dy_rows[part], T, count * L, dw_rows[part, g], wanted
-            )
+            _add_products(group, p, q, dy_rows, T, count * L, dw_rows[g], wanted)
 
 
 @serial
 def sum_parts(dw_rows: Array, dw: Array) -> None:
     """dw (G, K/G, T) = the sum of all parts' rows (G, T + spare, row), turned. The first part's are
     overwritten."""
-    total = dw_rows[0].reshape(-1)
+    first = part_of(dw_rows, 0)
+    total = first.reshape(-1)
     for part in range(1, len(dw_rows)):
-        more = dw_rows[part].reshape(-1)
+        more = part_of(dw_rows, part).reshape(-1)
         for i in range(len(total)):
             total[i] += more[i]
     for g in range(len(dw)):
-        transpose(dw_rows[0, g], dw[g])
+        transpose(first[g], dw[g])
 
 
 @elementwise

@@ -1,10 +1,11 @@
 """Matrix product of fully connected layers, in parts. Derivation: `reference/dense.py`."""
 
-from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.arrays import contiguous
 from minae.backends.cpu_numba.blas import gemm, products
 from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.jit import not_in_kernels, threaded
 from minae.backends.cpu_numba.sample_last import transpose
+from minae.backends.cpu_numba.scratch_of_parts import part_of, scratch_of_parts
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.tiles import TILE, strided_product_tile
 from minae.backends.cpu_numpy import dense
@@ -71,7 +72,7 @@ def tiled_matmul(a: Array, a_turned: bool, b: Array, b_turned: bool, out: Array)
     assert M >= TILE and pair <= R, f"at least {TILE}×{pair}, found {M}×{R}"
     count = parts(-(-M // TILE) if M >= R else -(-R // pair), a.size + b.size + out.size)
     down, along = (1, M) if a_turned else (Q, 1)
-    panels = scratch("dense.panels", (count, Q if b_turned else 0, pair), out.dtype)
+    panels = scratch_of_parts("dense.panels", count, (Q if b_turned else 0, pair), out.dtype)
     _tiled_matmul(count, Q, a.reshape(-1), down, along, b, b_turned, panels, out)
 
 
@@ -138,7 +139,7 @@ def _tiled_matmul(
         first_row, end_row = share(part, parts, rows)
     else:
         first_column, end_column = share(part, parts, columns)
-    panel = panels[part]
+    panel = part_of(panels, part)
     for column in range(first_column, end_column):
         j = min(column * pair, R - pair)
         source, source_j = b, j

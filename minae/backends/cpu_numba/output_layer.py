@@ -26,6 +26,7 @@ from minae.backends.cpu_numba.jit import (
 )
 from minae.backends.cpu_numba.losses import add_totals
 from minae.backends.cpu_numba.sample_last import transpose
+from minae.backends.cpu_numba.scratch_of_parts import part_of, scratch_of_parts
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.tiles import TILE, add_product_tile, product_tile
 from minae.backends.cpu_numba.vector_math import Float, decay, log1p, sigmoid, tanh
@@ -66,11 +67,11 @@ def output_layer(
     height = -(-N // _BLOCK) * _BLOCK
     number = x.dtype.type
     numbers = height * width + 3 * _BLOCK * width + _BLOCK * _BLOCK + _LINES
-    space = scratch("output_layer.space", (count, numbers), x.dtype)
-    t_rows = scratch("output_layer.t", (count, _BLOCK), t.dtype)
-    dx_of_parts = scratch("output_layer.dx", (count, height, width), x.dtype)
+    space = scratch_of_parts("output_layer.space", count, (numbers,), x.dtype)
+    t_rows = scratch_of_parts("output_layer.t", count, (_BLOCK,), t.dtype)
+    dx_of_parts = scratch_of_parts("output_layer.dx", count, (height, width), x.dtype)
     totals = scratch("output_layer.totals", (count,), np.float64)
-    totals_db = scratch("output_layer.totals_db", (count, _BLOCK), np.float64)
+    totals_db = scratch_of_parts("output_layer.totals_db", count, (_BLOCK,), np.float64)
     kernel = KERNELS[loss, activation]
     kernel(
         *(count, x, w, b, t, number(t_scale), number(scale)),
@@ -117,8 +118,8 @@ def _kernel(of: Function) -> Kernel:
         db: Array | None,
     ) -> None:
         (N, K), D = x.shape, len(w)
-        dx, numbers = dx_of_parts[part], space[part]
-        total, total_db = 0.0, totals_db[part]
+        dx, numbers = part_of(dx_of_parts, part), part_of(space, part)
+        total, total_db = 0.0, part_of(totals_db, part)
         height, width = dx.shape
         size = _BLOCK * width
         numbers[:] = 0
@@ -153,8 +154,8 @@ def _kernel(of: Function) -> Kernel:
                 for i in range(samples):
                     row = t[n + i, d : d + outputs]
                     if outputs < _BLOCK:
-                        _copy(row, t_rows[part])
-                        row = t_rows[part]
+                        _copy(row, part_of(t_rows, part))
+                        row = part_of(t_rows, part)
                     to_gradient(a[i], row, t_scale, lines, scale)
                 for i in range(samples, rows):
                     _clear(a[i])

@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
-from minae.backends.cpu_numba.arrays import contiguous, scratch
+from minae.backends.cpu_numba.arrays import contiguous
 from minae.backends.cpu_numba.jit import elementwise, not_in_kernels, threaded
+from minae.backends.cpu_numba.scratch_of_parts import part_of, scratch_of_parts
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vector_math import cos_sin_turn, log_float64
 from minae.backends.cpu_numpy import philox
@@ -64,7 +65,7 @@ def _arguments(
     """What each kernel takes: parts, seed, purpose, step, rows and space for the words of a row."""
     blocks = -(-out.shape[1] // 4)
     count = parts(len(out), _TIMES * out.size)
-    words = scratch("philox.words", (count, 4 * blocks), np.uint32)
+    words = scratch_of_parts("philox.words", count, (4 * blocks,), np.uint32)
     rows = contiguous("philox.rows", rows)
     return count, np.uint64(seed), np.uint64(purpose), step, rows, words
 
@@ -104,7 +105,7 @@ def _random_uniform(
     words: Array,
     out: Array,
 ) -> None:
-    D, row = out.shape[1], words[part]
+    D, row = out.shape[1], part_of(words, part)
     first, end = share(part, parts, len(out))
     for n in range(first, end):
         _random_row(seed, purpose, step, rows[n], row)
@@ -123,7 +124,7 @@ def _random_normal(
     words: Array,
     out: Array,
 ) -> None:
-    D, row = out.shape[1], words[part]
+    D, row = out.shape[1], part_of(words, part)
     first, end = share(part, parts, len(out))
     for n in range(first, end):
         _random_row(seed, purpose, step, rows[n], row)
@@ -149,7 +150,7 @@ def _random_bernoulli(
     below: int,
     out: Array,
 ) -> None:
-    D, row = out.shape[1], words[part]
+    D, row = out.shape[1], part_of(words, part)
     one, zero = out.dtype.type(1), out.dtype.type(0)
     first, end = share(part, parts, len(out))
     for n in range(first, end):

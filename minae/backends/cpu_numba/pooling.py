@@ -15,6 +15,7 @@ from minae.backends.cpu_numba.sample_last import (
     sample_last,
     share_of_runs,
 )
+from minae.backends.cpu_numba.scratch_of_parts import part_of
 from minae.backends.spec import Array, Pair
 
 
@@ -108,13 +109,15 @@ def _max_pool2d_forward(
     y: Array,
     argmax: Array,
 ) -> None:
+    x_last, y_last = part_of(x_last, part), part_of(y_last, part)
+    argmax_last = part_of(argmax_last, part)
     first, end = share_of_runs(part, parts, len(x))
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
-        b = sample_last(x[chunk], x_last[part])
-        _maxima(x_last[part], kernel, stride, padding, b, y_last[part], argmax_last[part])
-        sample_first(y_last[part], y[chunk])
-        sample_first(argmax_last[part], argmax[chunk])
+        b = sample_last(x[chunk], x_last)
+        _maxima(x_last, kernel, stride, padding, b, y_last, argmax_last)
+        sample_first(y_last, y[chunk])
+        sample_first(argmax_last, argmax[chunk])
 
 
 @threaded
@@ -132,13 +135,15 @@ def _max_pool2d_backward(
     dx_last: Array,
     dx: Array,
 ) -> None:
+    dy_last, dx_last = part_of(dy_last, part), part_of(dx_last, part)
+    argmax_last = part_of(argmax_last, part)
     first, end = share_of_runs(part, parts, len(dy))
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
-        b = sample_last(dy[chunk], dy_last[part])
-        sample_last(argmax[chunk], argmax_last[part])
-        _to_winners(dy_last[part], argmax_last[part], kernel, stride, padding, b, dx_last[part])
-        sample_first(dx_last[part], dx[chunk])
+        b = sample_last(dy[chunk], dy_last)
+        sample_last(argmax[chunk], argmax_last)
+        _to_winners(dy_last, argmax_last, kernel, stride, padding, b, dx_last)
+        sample_first(dx_last, dx[chunk])
 
 
 @threaded
@@ -155,12 +160,13 @@ def _sums(
     y_last: Array,
     y: Array,
 ) -> None:
+    x_last, y_last = part_of(x_last, part), part_of(y_last, part)
     first, end = share_of_runs(part, parts, len(x))
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
-        b = sample_last(x[chunk], x_last[part])
-        _window_sums(x_last[part], kernel, stride, padding, factor, b, y_last[part])
-        sample_first(y_last[part], y[chunk])
+        b = sample_last(x[chunk], x_last)
+        _window_sums(x_last, kernel, stride, padding, factor, b, y_last)
+        sample_first(y_last, y[chunk])
 
 
 @threaded
@@ -177,12 +183,13 @@ def _spread(
     dx_last: Array,
     dx: Array,
 ) -> None:
+    dy_last, dx_last = part_of(dy_last, part), part_of(dx_last, part)
     first, end = share_of_runs(part, parts, len(dy))
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
-        b = sample_last(dy[chunk], dy_last[part])
-        _window_spread(dy_last[part], kernel, stride, padding, factor, b, dx_last[part])
-        sample_first(dx_last[part], dx[chunk])
+        b = sample_last(dy[chunk], dy_last)
+        _window_spread(dy_last, kernel, stride, padding, factor, b, dx_last)
+        sample_first(dx_last, dx[chunk])
 
 
 @elementwise

@@ -12,9 +12,9 @@ the same lines of cache.
 
 import numpy.typing as npt
 
-from minae.backends.cpu_numba.arrays import scratch
 from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.jit import elementwise
+from minae.backends.cpu_numba.scratch_of_parts import scratch_of_parts
 from minae.backends.cpu_numba.threads import parts
 from minae.backends.cpu_numba.vectors import (
     LANES,
@@ -39,13 +39,17 @@ def portions(x: Array, y: Array, most: int | None = None) -> tuple[int, int]:
 
 def like_sample_last(slot: str, x: Array, parts: int, B: int) -> Array:
     """Scratch (parts, C, H, W, B + gap) for chunks of x (N, C, H, W)."""
-    runs = runs_of_samples(slot, x[0].size, parts, B, x.dtype)
-    return runs.reshape(parts, *x.shape[1:], runs.shape[2])
+    return scratch_of_parts(slot, parts, (*x.shape[1:], _row(B)), x.dtype)
 
 
 def runs_of_samples(slot: str, places: int, parts: int, B: int, dtype: npt.DTypeLike) -> Array:
     """Scratch (parts, places, B + gap)."""
-    return scratch(slot, (parts, places, (B // LANES | 1) * LANES), dtype)
+    return scratch_of_parts(slot, parts, (places, _row(B)), dtype)
+
+
+def _row(B: int) -> int:
+    """B + gap."""
+    return (B // LANES | 1) * LANES
 
 
 @elementwise

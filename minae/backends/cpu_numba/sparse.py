@@ -14,6 +14,7 @@ from minae.backends.cpu_numba.arrays import contiguous, scratch
 from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.jit import elementwise, not_in_kernels, threaded
 from minae.backends.cpu_numba.sample_last import transpose
+from minae.backends.cpu_numba.scratch_of_parts import part_of, scratch_of_parts
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.tiles import TILE, add_rows_to_strip, add_strip_to_rows, take_strip
 from minae.backends.cpu_numpy import sparse
@@ -55,9 +56,9 @@ def scaled_sparse_matmul(
     width = _width(K, w)
     w_turned = scratch("sparse.turned", (D, width), w.dtype)
     _turn(parts(D, w.size), contiguous("sparse.w", w), w_turned)
-    y = out if width == K else scratch("sparse.y", (N, width), w.dtype)
     count = parts(N, x.size)
     words, samples, packed = _part_space(count, strips, w)
+    y = scratch_of_parts("sparse.y", count, (min(_CHUNK, -(-N // count)), width), w.dtype)
     x, factor = contiguous("sparse.x", x), w.dtype.type(scale)
     _sparse_matmul(count, strips, rows, x, factor, w_turned, words, samples, packed, y, out)
 
@@ -100,9 +101,9 @@ def _part_space(count: int, strips: Array, w: Array) -> tuple[Array, Array, Arra
     """For each part, the bits of a chunk, (words, samples), a list of samples, and what these have
     in a strip."""
     return (
-        scratch("sparse.words", (count, strips.shape[1], _CHUNK), np.uint64),
-        scratch("sparse.samples", (count, _CHUNK + TILE), np.int64),
-        scratch("sparse.packed", (count, _CHUNK + TILE, STRIP), w.dtype),
+        scratch_of_parts("sparse.words", count, (strips.shape[1], _CHUNK), np.uint64),
+        scratch_of_parts("sparse.samples", count, (_CHUNK + TILE,), np.int64),
+        scratch_of_parts("sparse.packed", count, (_CHUNK + TILE, STRIP), w.dtype),
     )
 
 
@@ -140,30 +141,31 @@ def _sparse_matmul(
     y: Array,
     out: Array,
 ) -> None:
-    """y (N, width) = (x ⊙ m) w for w (D, width), and out (N, K) = y where it is another array."""
+    """out (N, K) = (x ⊙ m) w for w (D, width), a chunk in y (samples, width) before it."""
+    first, end = share(part, parts, len(out))
+    with_strip, bits = part_of(samples, part), part_of(words, part)
+    x_strip, y = part_of(packed, part), part_of(y, part)
     pair = 2 * VECTOR_BYTES // y.itemsize
-    first, end = share(part, parts, len(y))
-    with_strip, bits, x_strip = samples[part], words[part], packed[part]
     for start in range(first, end, _CHUNK):
         stop = min(start + _CHUNK, end)
+        chunk = x[start:stop]
         _take(strips, rows[start:stop], bits)
-        for n in range(start, stop):
+        for n in range(stop - start):
             for k in range(y.shape[1]):
                 y[n, k] = 0
         for s in range(x.shape[1] // STRIP):
-            count = _list(bits, s, start, stop, with_strip)
+            count = _list(bits, s, stop - start, with_strip)
             whole = (count + TILE - 1) // TILE * TILE
             for i in range(count, whole):  # a row named twice is added to once
                 with_strip[i] = with_strip[count - 1]
             for i in range(whole):
-                take_strip(x, with_strip[i], s * STRIP, scale, x_strip, i)
+                take_strip(chunk, with_strip[i], s * STRIP, scale, x_strip, i)
             for k in range(0, y.shape[1], pair):
                 for i in range(0, count, TILE):
                     add_strip_to_rows(x_strip, w, with_strip, i, s * STRIP, k, y)
-        if y.shape[1] > out.shape[1]:
-            for n in range(start, stop):
-                for k in range(out.shape[1]):
-                    out[n, k] = y[n, k]
+        for n in range(start, stop):
+            for k in range(out.shape[1]):
+                out[n, k] = y[n - start, k]
 
 
 @threaded
@@ -185,7 +187,8 @@ def _sparse_weight_gradient(
     N, width = dy.shape
     pair = 2 * VECTOR_BYTES // dy.itemsize
     first, end = share(part, parts, x.shape[1] // STRIP)
-    with_strip, bits, x_strip = samples[part], words[part], packed[part]
+    with_strip, bits = part_of(samples, part), part_of(words, part)
+    x_strip = part_of(packed, part)
     for d in range(first * STRIP, end * STRIP):
         for k in range(width):
             dw[d, k] = 0
@@ -193,11 +196,11 @@ def _sparse_weight_gradient(
         stop = min(start + _CHUNK, N)
         _take(strips, rows[start:stop], bits)
         for s in range(first, end):
-            count = _list(bits, s, start, stop, with_strip)
+            count = _list(bits, s, stop - start, with_strip)
             for i in range(count):
-                take_strip(x, with_strip[i], s * STRIP, scale, x_strip, i)
+                take_strip(x[start:stop], with_strip[i], s * STRIP, scale, x_strip, i)
             for k in range(0, width, pair):
-                add_rows_to_strip(x_strip, dy, with_strip, count, s * STRIP, k, dw)
+                add_rows_to_strip(x_strip, dy[start:stop], with_strip, count, s * STRIP, k, dw)
     transpose(dw[first * STRIP : end * STRIP], out[:, first * STRIP : end * STRIP])
 
 
@@ -210,12 +213,12 @@ def _take(strips: Array, rows: Array, bits: Array) -> None:
 
 
 @elementwise
-def _list(bits: Array, s: int, start: int, stop: int, samples: Array) -> Any:
-    """The samples from start to stop that have strip s, and how many they are; no branch is taken,
-    for none could be guessed."""
+def _list(bits: Array, s: int, N: int, samples: Array) -> Any:
+    """The samples of a chunk of N that have strip s, and how many they are; no branch is taken, for
+    none could be guessed."""
     word, shift = bits[s // 64], np.uint64(s % 64)
     count: Any = 0
-    for n in range(stop - start):
-        samples[count] = start + n
+    for n in range(N):
+        samples[count] = n
         count += np.int64((word[n] >> shift) & np.uint64(1))
     return count
