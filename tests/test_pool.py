@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minae.backends.cpu_numba import pool
-from minae.backends.cpu_numba.jit import noted_kernels, threaded
+from minae.backends.cpu_numba.jit import elementwise, noted_kernels, threaded
 from minae.backends.cpu_numba.pool import Pool, _Worker
 
 PARTS, KERNELS = 3, 50
@@ -65,21 +65,24 @@ def done_by_workers(threads):
     return (turns % 2 == 1).tolist()
 
 
-@pool._on_pool
-def wait_for_all(words, part, parts):
-    """Says that this part has begun and waits till all have, as they do on a thread each; on
-    fewer they would wait for ever, so it gives up after some seconds. A word for each part."""
+LOOKS = 1_000_000  # half a second where nobody else wants the core
+
+
+@elementwise
+def meet(words, part, parts):
+    """Returns when all parts have begun, which they do only if each has a thread of its own;
+    otherwise it gives up after so many looks. A word for each part."""
     pool._store(words + 8 * part, 1)
     looks = 0
     for other in range(parts):
-        while looks < 10_000_000 and pool._load(words + 8 * other) == 0:
+        while looks < LOOKS and pool._load(words + 8 * other) == 0:
             looks += 1
             pool._give_way()
 
 
 @threaded
 def _meet(part, parts, words):
-    wait_for_all(words, part, parts)
+    meet(words, part, parts)
 
 
 def test_each_part_on_a_thread_of_its_own(threads):

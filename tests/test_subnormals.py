@@ -6,7 +6,7 @@ import pytest
 from minae.backends.cpu_numba import subnormals
 from minae.backends.cpu_numba.jit import noted_kernels, threaded
 from minae.backends.cpu_numba.pool import Pool, make_ready
-from tests.test_pool import done_by_workers, wait_for_all
+from tests.test_pool import done_by_workers, meet
 
 pytestmark = pytest.mark.skipif(
     not subnormals._HAS_MXCSR, reason="this processor has no such mode, or needs none"
@@ -18,7 +18,7 @@ TINY, SMALL = np.float32(1e-30), np.float32(1e-10)
 @threaded
 def _multiply(part, parts, words, x, y, out):
     """Each part a product, on a thread of its own."""
-    wait_for_all(words, part, parts)
+    meet(words, part, parts)
     out[part] = x[part] * y[part]
 
 

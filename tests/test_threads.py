@@ -11,9 +11,11 @@ from operations import CASES
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from minae import MinaeError, get_backend, threads
-from minae.backends.cpu_numba import sample_last
+from minae.backends.cpu_numba import sample_last, sparse
 from minae.backends.cpu_numba import threads as numba_threads
 from minae.backends.cpu_numba.vectors import RUN
+from minae.backends.spec import STRIP
+from minae.layers.layer import Strips
 from minae.threads import STEPS, Threads, cores
 
 
@@ -101,6 +103,26 @@ def test_each_operation_in_parts(cut_up, name):
         check(cut_up, name, CASES[name](Draw(np.float32, seed)), np.float32)
     for dtype in DTYPES:
         check(cut_up, name, CASES[name](Draw(dtype, 0, large=True)), dtype)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("K", [30, 32])
+def test_sparse_products_of_several_chunks_a_part(parts, K, rng):
+    numba, (N, D) = get_backend("numba"), (2 * sparse._CHUNK + 90, 72)
+    pixels = rng.integers(0, 256, (50, D)) * (rng.random((50, D // STRIP)) < 0.4).repeat(STRIP, 1)
+    rows = rng.integers(0, 50, N)
+    given = {"strips": Strips.of(numba, pixels.astype(np.uint8)).bits, "rows": rows, "scale": 1.0}
+    w, dy = rng.normal(size=(K, D)), rng.normal(size=(N, K))
+    y, dw = np.full((N, K), np.nan), np.full((K, D), np.nan)
+    numba.set_threads(parts)
+    try:
+        for x in (pixels[rows].astype(float), pixels[rows].astype(np.uint8)):
+            sparse.scaled_sparse_matmul(x=x, w=w, out=y, **given)
+            sparse.scaled_sparse_weight_gradient(x=x, dy=dy, out=dw, **given)
+            np.testing.assert_allclose(y, pixels[rows] @ w.T, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(dw, dy.T @ pixels[rows], rtol=0, atol=1e-9)
+    finally:
+        numba.set_threads(1)
 
 
 @pytest.mark.parametrize("N", [1, 31, 32, 33, 70, 257])

@@ -132,7 +132,7 @@ def _offsets(parts: int, count: int, name: str = "p") -> Array:
 
 
 def _images(parts: int, together: int, x: Array, padding: Pair) -> Array:
-    """Scratch for each part's images in their margins; empty where there is no padding."""
+    """Scratch for each part's images in their margins; no image where there is no padding."""
     _, C, H, W = x.shape
     if padding == (0, 0):
         together = 0
@@ -248,7 +248,7 @@ def _weight_gradient(
 
 @serial
 def sum_parts(dw_rows: Array, dw: Array) -> None:
-    """dw (G, K/G, T) = the sum of all parts' rows (G, T + spare, row), turned. The first part's are
+    """dw (G, K/G, T) = the sum of all parts' rows (G, T or more, row), turned. The first part's are
     overwritten."""
     first = part_of(dw_rows, 0)
     total = first.reshape(-1)

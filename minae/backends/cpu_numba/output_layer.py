@@ -77,7 +77,7 @@ def output_layer(
         *(count, x, w, b, t, number(t_scale), number(scale)),
         *(t_rows, space, totals, totals_db, dx_of_parts, dw, db),
     )
-    _add_parts(parts(N, dx_of_parts.size), dx_of_parts, dx)
+    _add_parts(parts(N, count * height * width), dx_of_parts, dx)
     add_totals(totals, float(scale), value)
 
 
@@ -119,7 +119,8 @@ def _kernel(of: Function) -> Kernel:
     ) -> None:
         (N, K), D = x.shape, len(w)
         dx, numbers = part_of(dx_of_parts, part), part_of(space, part)
-        total, total_db = 0.0, part_of(totals_db, part)
+        t_row, total_db = part_of(t_rows, part), part_of(totals_db, part)
+        total = 0.0
         height, width = dx.shape
         size = _BLOCK * width
         numbers[:] = 0
@@ -139,6 +140,7 @@ def _kernel(of: Function) -> Kernel:
         for d in range(first, end, _BLOCK):
             outputs = min(_BLOCK, end - d)
             whole = (outputs + RUN - 1) // RUN * RUN
+            tiles = (outputs + TILE - 1) // TILE * TILE
             for o in range(outputs):
                 _copy(w[d + o], w_block[o])
                 _clear(dw_block[o])
@@ -154,8 +156,8 @@ def _kernel(of: Function) -> Kernel:
                 for i in range(samples):
                     row = t[n + i, d : d + outputs]
                     if outputs < _BLOCK:
-                        _copy(row, part_of(t_rows, part))
-                        row = part_of(t_rows, part)
+                        _copy(row, t_row)
+                        row = t_row
                     to_gradient(a[i], row, t_scale, lines, scale)
                 for i in range(samples, rows):
                     _clear(a[i])
@@ -166,7 +168,7 @@ def _kernel(of: Function) -> Kernel:
                     total_db[o] += lines[_DB + o]
                 _clear(lines[_LINEAR:])
                 _add_product(a[:rows, :outputs], w_block, dx[n : n + rows])
-                _add_product(a[:samples, :whole].T, x_padded[n : n + samples], dw_block[:whole])
+                _add_product(a[:samples, :tiles].T, x_padded[n : n + samples], dw_block[:tiles])
             for o in range(outputs):
                 _copy(dw_block[o, :K], dw[d + o])
             if db is not None:
@@ -221,7 +223,7 @@ KERNELS = {
 
 @threaded
 def _add_parts(part: int, parts: int, dx_of_parts: Array, dx: Array) -> None:
-    """dx (N, K) = Σ dx_of_parts (parts, height, width), in their order."""
+    """dx (N, K) = Σ dx_of_parts (parts, height and more, width), in their order."""
     first, end = share(part, parts, len(dx))
     for n in range(first, end):
         _copy(dx_of_parts[0, n, : dx.shape[1]], dx[n])

@@ -38,12 +38,12 @@ def portions(x: Array, y: Array, most: int | None = None) -> tuple[int, int]:
 
 
 def like_sample_last(slot: str, x: Array, parts: int, B: int) -> Array:
-    """Scratch (parts, C, H, W, B + gap) for chunks of x (N, C, H, W)."""
+    """Scratch of parts, (C, H, W, B + gap) each, for chunks of x (N, C, H, W)."""
     return scratch_of_parts(slot, parts, (*x.shape[1:], _row(B)), x.dtype)
 
 
 def runs_of_samples(slot: str, places: int, parts: int, B: int, dtype: npt.DTypeLike) -> Array:
-    """Scratch (parts, places, B + gap)."""
+    """Scratch of parts, (places, B + gap) each."""
     return scratch_of_parts(slot, parts, (places, _row(B)), dtype)
 
 

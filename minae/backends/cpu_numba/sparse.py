@@ -141,7 +141,11 @@ def _sparse_matmul(
     y: Array,
     out: Array,
 ) -> None:
-    """out (N, K) = (x ⊙ m) w for w (D, width), a chunk in y (samples, width) before it."""
+    """out (N, K) = (x ⊙ m) w for w (D, width), its first K columns.
+
+    A chunk is summed in its part's y (samples, width), strip by strip, and copied: of two threads
+    that sum in out itself each would fetch ahead what the other is writing (`scratch_of_parts.py`).
+    """
     first, end = share(part, parts, len(out))
     with_strip, bits = part_of(samples, part), part_of(words, part)
     x_strip, y = part_of(packed, part), part_of(y, part)
@@ -194,13 +198,14 @@ def _sparse_weight_gradient(
             dw[d, k] = 0
     for start in range(0, N, _CHUNK):
         stop = min(start + _CHUNK, N)
+        chunk, dy_chunk = x[start:stop], dy[start:stop]
         _take(strips, rows[start:stop], bits)
         for s in range(first, end):
             count = _list(bits, s, stop - start, with_strip)
             for i in range(count):
-                take_strip(x[start:stop], with_strip[i], s * STRIP, scale, x_strip, i)
+                take_strip(chunk, with_strip[i], s * STRIP, scale, x_strip, i)
             for k in range(0, width, pair):
-                add_rows_to_strip(x_strip, dy[start:stop], with_strip, count, s * STRIP, k, dw)
+                add_rows_to_strip(x_strip, dy_chunk, with_strip, count, s * STRIP, k, dw)
     transpose(dw[first * STRIP : end * STRIP], out[:, first * STRIP : end * STRIP])
 
 
