@@ -89,8 +89,8 @@ def strips_or_all() -> Iterator[Choice]:
     strips = Strips.of(ops, images)
     rng = np.random.default_rng(0)
     for N, K in (
-        *((32, 64), (32, 128), (256, 30), (256, 128), (256, 400), (256, 1000)),
-        *((4096, 30), (4096, 400)),
+        *((32, 128), (64, 64), (64, 400), (128, 30), (128, 128), (128, 400), (256, 30), (256, 128)),
+        *((256, 400), (256, 1000), (4096, 30), (4096, 400)),
     ):
         orders = [rng.permutation(len(images))[:N].astype(np.int64) for _ in range(16)]
         batches = [(rows, images[rows].astype(np.float32) / 255) for rows in orders]

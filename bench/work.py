@@ -3,7 +3,7 @@
     python -m bench.work            compares with bench/work.json
     python -m bench.work --write    writes it, after a change that is meant
 
-For a step of each recipe, at a batch of 64 and one thread, on each CPU backend:
+For a step of each recipe, at a batch of 256 and one thread, on each CPU backend:
 - operations: calls of the contract's operations, and bytes of the arrays they are given;
 - FLOP of the matrix products;
 - passes: NumPy functions and kernels that the backend runs for them, bytes of their arrays, and of
@@ -30,7 +30,7 @@ from minae import recipes
 from minae.backends import get_backend
 
 FILE = Path(__file__).with_name("work.json")
-BATCH_SIZE = 64
+BATCH_SIZE = 256
 ALLOCATED = 32 * 1024  # bytes: more is an array, not a few views and tuples
 UNITS = {
     "operations": "calls of operations",

@@ -20,21 +20,30 @@ from minae.backends.cpu_numba.tiles import TILE, add_rows_to_strip, add_strip_to
 from minae.backends.cpu_numpy import sparse
 from minae.backends.spec import STRIP, Array
 
-# Microseconds for N rows of MNIST (39 % of its strips) and K features, float32, two threads, beside
-# the dense product by OpenBLAS with vectors of 512 bits:
-#   N, K         32, 64   32, 128  256, 30   256, 128   256, 400   256, 1000   4096, 30   4096, 400
-#   forward      21  14   27   46  35   85   95   180   276  494   1826 1082   701 1309   3374 6393
-#   gradient     14  13   20   26  33   66   74   156   220  410    719  946   698 1009   3280 6608
+# Microseconds for N rows of MNIST (39 % of its strips) and K features, float32, on two cores of an
+# Intel Xeon with vectors of 512 bits, by strips and by the dense product (`dense.py`):
+#   N, K       64, 64   64, 400   128, 30   128, 128   128, 400   256, 30   256, 128   256, 400
+#   forward    54   29  278  157   44   51  110   93   360  256   59   84   159  152   507  497
+#   gradient   29   27  155  125   35   36   65   93   214  269   51   65    99  196   366  512
+#   N, K     256, 1000    4096, 30    4096, 400
+#   forward  1150 1258    963 1847   5493 8165
+#   gradient 1127 1097    945 1274   5090 8186
 # (`python -m bench.cpu --choices` prints them anew). What comes before the products is the same for
-# one feature as for many; with many, y and w are larger than the second cache.
-_LEAST, _MOST_FEATURES, _MOST_STRIPS = 4096, 512, 0.6
+# one feature as for many, and for few samples as for many; with many features y and w are larger
+# than the second cache, on an AMD EPYC with 1000 already (1826 in place of 1082). There strips were
+# ahead of BLAS from 32 samples on; beside tiles they have not been measured.
+_LEAST, _LEAST_OF_GRADIENT = 192, 96  # samples
+_LEAST_NUMBERS = 4096  # samples times features
+_MOST_FEATURES, _MOST_STRIPS = 512, 0.6
 _CHUNK = 256  # samples, whose rows then stay in the second cache
 
 
 def sparse_pays(operation: str, samples: int, features: int, density: float) -> bool:
     """By the table above; see spec."""
-    few = features <= _MOST_FEATURES or operation == "sparse_weight_gradient"
-    return few and samples * features >= _LEAST and density <= _MOST_STRIPS
+    many = samples * features >= _LEAST_NUMBERS and density <= _MOST_STRIPS
+    if operation == "sparse_weight_gradient":
+        return many and samples >= _LEAST_OF_GRADIENT
+    return many and samples >= _LEAST and features <= _MOST_FEATURES
 
 
 def sparse_matmul(strips: Array, rows: Array, x: Array, w: Array, *, out: Array) -> None:
