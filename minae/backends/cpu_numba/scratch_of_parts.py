@@ -3,7 +3,7 @@
 A processor also fetches what follows the lines that it is asked for, up to the end of a page. If
 that is another thread's scratch, it takes these lines from the core that is writing them. On an
 Intel Xeon the two parts of a convolution took 1.13 times as long at the same time as one after the
-other, and 1.03 times with a page between them (bench/README.md).
+other, and 1.04 times with a page between them (bench/README.md).
 """
 
 # mypy: allow-untyped-calls
