@@ -227,10 +227,7 @@ def _forward(
     for n in range(first, end, B):
         chunk = slice(n, min(n + B, end))
         b = sample_last(x[chunk], x_last)
-        _windows_sums(
-            *(x_last, w_taps, stride, padding, dilation, taps, rows, b),
-            y_last,
-        )
+        _windows_sums(x_last, w_taps, stride, padding, dilation, taps, rows, b, y_last)
         done = _finish(places, n, min(n + B, end), done, blocks, code, place, y)
 
 
