@@ -369,7 +369,7 @@ def check_sparse_pays(ops):
     for operation in ("sparse_matmul", "sparse_weight_gradient"):
         assert ops.sparse_pays(operation, 256, 128, 0.39) == (ops.name == "numba")
         assert not ops.sparse_pays(operation, 256, 128, 0.95)
-        assert not ops.sparse_pays(operation, 32, 128, 0.39)
+        assert not ops.sparse_pays(operation, 20, 128, 0.39)
 
 
 def check_device_name(ops):

@@ -31,8 +31,12 @@ from minae.backends.spec import STRIP, Array
 # (`python -m bench.cpu --choices` prints them anew). What comes before the products is the same for
 # one feature as for many, and for few samples as for many; with many features y and w are larger
 # than the second cache, on an AMD EPYC with 1000 already (1826 in place of 1082). There strips were
-# ahead of BLAS from 32 samples on; beside tiles they have not been measured.
-_LEAST, _LEAST_OF_GRADIENT = 192, 96  # samples
+# ahead of BLAS from 32 samples on; beside tiles they have not been measured. Vectors of 256 bits,
+# with which the dense product is BLAS's, compiled for Haswell on the Xeon:
+#   N, K       32, 128   32, 400   64, 64   64, 400   128, 128   128, 400   256, 128
+#   forward    68   53  166  135  54  49  245  234  116  151  343  432   184   268
+#   gradient   43   59  128  175  33  48  178  263   89  144  263  412   151   277
+_LEAST, _LEAST_OF_GRADIENT = (192, 96) if VECTOR_BYTES == 64 else (128, 1)  # samples
 _LEAST_NUMBERS = 4096  # samples times features
 _MOST_FEATURES, _MOST_STRIPS = 512, 0.6
 _CHUNK = 256  # samples, whose rows then stay in the second cache
