@@ -2,8 +2,9 @@
 
     python -m bench.must_show [--backend numpy|numba] [--only WORD]
 
-takes about twenty minutes on two cores and prints one line a run. The same runs are the slow tests
-(`pytest -m slow`). `--only contraction` (or repair, hinton, ...) makes one of them.
+takes about twenty minutes on two cores and prints one line a run. Repair needs OpenCV (`pip install
+"minae[cv]"`). The same runs are the slow tests (`pytest -m slow`). `--only contraction` (or repair,
+hinton, ...) makes one of them.
 The ordering of importance-weighted models is `python -m bench.iwae`.
 """
 
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,9 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="WORD", help="runs whose name has it")
     options = parser.parse_args()
     chosen = options.backend
+    wanted = [comparison for comparison in COMPARISONS if options.only in comparison.__name__]
+    if chosen != "numpy" and repair in wanted and find_spec("cv2") is None:  # not after ten minutes
+        parser.error('repair needs OpenCV, which is not installed: pip install "minae[cv]"')
     lines = ["| run | backend | figure | reached | wanted | s |", "|---|---|---|---|---|---|"]
     for target in TARGETS:
         for backend in target.backends:
@@ -132,7 +137,6 @@ def main() -> None:
                 f"{value:.5g}{verdict} | {target.low:g} … {target.high:g} | {seconds:.1f} |"
             )
     if chosen != "numpy":
-        wanted = [comparison for comparison in COMPARISONS if options.only in comparison.__name__]
         for finding in (finding for comparison in wanted for finding in comparison("numba")):
             verdict = "" if finding.low <= finding.value <= finding.high else " (missed)"
             lines.append(

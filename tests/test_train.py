@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import minae
+from bench import must_show
 from bench.must_show import COMPARISONS, TARGETS, reached
 from minae import recipes, studies
 from minae.datasets import images as image_files
@@ -250,6 +251,15 @@ def test_a_reader_that_goes_away_gets_no_traceback():
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait(timeout=60) == 1
+
+
+def test_what_must_be_shown_asks_for_opencv_before_it_trains(monkeypatch, capsys):
+    monkeypatch.setattr(must_show, "find_spec", lambda name: None)
+    monkeypatch.setattr(must_show, "trained", lambda *_: pytest.fail("it trains"))
+    monkeypatch.setattr(sys, "argv", ["must_show", "--only", "repair"])
+    with pytest.raises(SystemExit, match="2"):
+        must_show.main()
+    assert 'pip install "minae[cv]"' in capsys.readouterr().err
 
 
 @pytest.mark.slow
