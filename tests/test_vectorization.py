@@ -1,6 +1,7 @@
 """Loops that are to become vectors do: a branch, a call or a possible overlap of two arrays in a
 loop is enough for the compiler to take its numbers one by one, and only a clock would show it."""
 
+import platform
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ from llvmlite import binding
 from numba.core.caching import NullCache
 
 from minae.backends import get_backend
+from minae.backends.cpu_numba.dense import tiled_matmul
 from minae.backends.cpu_numba.jit import Kernel, noted_kernels
 from minae.backends.cpu_numba.output_layer import output_layer
 from minae.backends.cpu_numba.vectors import LANES
@@ -54,6 +56,10 @@ def outputs(loss, activation):
     output_layer(of(N, K), of(D, K), of(D), activation, loss, of(N, D), 1.0, **found)
 
 
+def product():
+    tiled_matmul(of(N, K), False, of(K, D), False, of(N, D))
+
+
 @pytest.mark.parametrize(
     ("call", "arguments", "operation"),
     [
@@ -74,11 +80,27 @@ def outputs(loss, activation):
     ],
 )
 def test_loops_are_vectors_of_the_whole_width(call, arguments, operation):
+    (code,) = compiled_anew(call, *arguments).inspect_llvm().values()
+    assert re.search(rf"{operation}.*<{LANES} x (float|i8)>", code)
+
+
+def compiled_anew(call, *arguments):
+    """The first kernel of a call; of what is kept on disk, the code cannot be seen."""
     with noted_kernels() as noted:
         call(*arguments)
     bound = noted.called[0]
     anew = Kernel(bound.kernel._make).compiled
-    anew._cache = NullCache()  # of what is kept, the code cannot be seen
+    anew._cache = NullCache()
     anew(bound.place, *bound.arguments)
-    (code,) = anew.inspect_llvm().values()
-    assert re.search(rf"{operation}.*<{LANES} x (float|i8)>", code)
+    return anew
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads its instructions")
+@pytest.mark.parametrize(("call", "arguments"), [(product, ()), (outputs, ("mse", "identity"))])
+def test_tiles_step_to_no_row_by_way_of_another(call, arguments):
+    """Eight additions in a row take as long as the multiply-adds of a tile's step."""
+    (code,) = compiled_anew(call, *arguments).inspect_asm().values()
+    loops = [block for block in re.split(r"\n(?=\.LBB)", code) if block.count("vfmadd231ps") >= 8]
+    steps = [re.search(r"\.LBB\w+:(.*?\n\tj\w+)", loop, re.S) for loop in loops]
+    additions = [len(re.findall(r"\t(?:add|lea)q", step[1])) for step in steps if step]
+    assert additions and max(additions) <= 3

@@ -11,28 +11,30 @@ from typing import Any
 import numpy as np
 
 from minae.backends.cpu_numba.arrays import contiguous, scratch
-from minae.backends.cpu_numba.compiler import VECTOR_BYTES
+from minae.backends.cpu_numba.compiler import AVX512, VECTOR_BYTES
 from minae.backends.cpu_numba.jit import elementwise, not_in_kernels, threaded
 from minae.backends.cpu_numba.sample_last import transpose
 from minae.backends.cpu_numba.scratch_of_parts import part_of, scratch_of_parts
 from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.tiles import TILE, add_rows_to_strip, add_strip_to_rows, take_strip
+from minae.backends.cpu_numba.vectors import list_with_bit
 from minae.backends.cpu_numpy import sparse
 from minae.backends.spec import STRIP, Array
 
 # Microseconds for N rows of MNIST (39 % of its strips) and K features, float32, on two cores of an
 # Intel Xeon with vectors of 512 bits, by strips and by the dense product (`dense.py`):
 #   N, K       64, 64   64, 400   128, 30   128, 128   128, 400   256, 30   256, 128   256, 400
-#   forward    54   29  278  157   44   51  110   93   360  256   59   84   159  152   507  497
-#   gradient   29   27  155  125   35   36   65   93   214  269   51   65    99  196   366  512
+#   forward    58   34  366  166   47   56  116  106   465  301   65   99   176  176   653  580
+#   gradient   32   32  175  151   36   41   80  115   247  325   55   74   115  234   427  614
 #   N, K     256, 1000    4096, 30    4096, 400
-#   forward  1150 1258    963 1847   5493 8165
-#   gradient 1127 1097    945 1274   5090 8186
-# (`python -m bench.cpu --choices` prints them anew). What comes before the products is the same for
-# one feature as for many, and for few samples as for many; with many features y and w are larger
-# than the second cache, on an AMD EPYC with 1000 already (1826 in place of 1082). There strips were
-# ahead of BLAS from 32 samples on; beside tiles they have not been measured. Vectors of 256 bits,
-# with which the dense product is BLAS's, compiled for Haswell on the Xeon:
+#   forward  1446 1431   1051 2002    5749 8934
+#   gradient 1250 1425   1040 1583    5677 9684
+# (`python -m bench.cpu --choices` prints them anew). Forward of 256, 400 is the VAE's, whose step
+# takes 1.04 of the time with the dense product, 1.07 at 4096. What comes before the products is the
+# same for one feature as for many, and for few samples as for many; with many features y and w are
+# larger than the second cache, on an AMD EPYC with 1000 already (1826 in place of 1082). There
+# strips were ahead of BLAS from 32 samples on; beside tiles they have not been measured. Vectors of
+# 256 bits, with which the dense product is BLAS's, compiled for Haswell on the Xeon:
 #   N, K       32, 128   32, 400   64, 64   64, 400   128, 128   128, 400   256, 128
 #   forward    68   53  166  135  54  49  245  234  116  151  343  432   184   268
 #   gradient   43   59  128  175  33  48  178  263   89  144  263  412   151   277
@@ -171,7 +173,7 @@ def _sparse_matmul(
             for k in range(y.shape[1]):
                 y[n, k] = 0
         for s in range(x.shape[1] // STRIP):
-            count = _list(bits, s, stop - start, with_strip)
+            count = _list(bits[s // 64], s % 64, stop - start, with_strip)
             whole = (count + TILE - 1) // TILE * TILE
             for i in range(count, whole):  # a row named twice is added to once
                 with_strip[i] = with_strip[count - 1]
@@ -214,7 +216,7 @@ def _sparse_weight_gradient(
         chunk, dy_chunk = x[start:stop], dy[start:stop]
         _take(strips, rows[start:stop], bits)
         for s in range(first, end):
-            count = _list(bits, s, stop - start, with_strip)
+            count = _list(bits[s // 64], s % 64, stop - start, with_strip)
             for i in range(count):
                 take_strip(chunk, with_strip[i], s * STRIP, scale, x_strip, i)
             for k in range(0, width, pair):
@@ -231,12 +233,21 @@ def _take(strips: Array, rows: Array, bits: Array) -> None:
 
 
 @elementwise
-def _list(bits: Array, s: int, N: int, samples: Array) -> Any:
-    """The samples of a chunk of N that have strip s, and how many they are; no branch is taken, for
-    none could be guessed."""
-    word, shift = bits[s // 64], np.uint64(s % 64)
+def _list_by_ones(words: Array, bit: int, N: int, samples: Array) -> Any:
+    """The samples of a chunk of N whose word has a bit, and how many they are; no branch is taken,
+    for none could be guessed."""
+    shift = np.uint64(bit)
     count: Any = 0
     for n in range(N):
         samples[count] = n
-        count += np.int64((word[n] >> shift) & np.uint64(1))
+        count += np.int64((words[n] >> shift) & np.uint64(1))
     return count
+
+
+@elementwise
+def _list_by_vectors(words: Array, bit: int, N: int, samples: Array) -> Any:
+    """The same, eight samples at a time."""
+    return list_with_bit(words, bit, N, samples)
+
+
+_list = _list_by_vectors if AVX512 else _list_by_ones

@@ -12,7 +12,14 @@ from numba import types
 from numba.core import cgutils
 
 from minae.backends.cpu_numba.compiler import intrinsic
-from minae.backends.cpu_numba.vectors import CONTRACT, OUTPUTS, Matrix, in_all_lanes, int64
+from minae.backends.cpu_numba.vectors import (
+    CONTRACT,
+    OUTPUTS,
+    Matrix,
+    in_all_lanes,
+    int64,
+    unrelated,
+)
 from minae.backends.spec import STRIP
 
 TILE = OUTPUTS  # rows of a matrix product whose sums, two vectors each, stay in registers
@@ -34,7 +41,7 @@ def _product_tile(adds: bool) -> Any:
             right = Matrix(context, builder, b, b_value)
             target = Matrix(context, builder, out, out_value)
             rows = [builder.add(i, int64(r)) for r in range(TILE)]
-            starts = [left.place(row, int64(0)) for row in rows]
+            starts = unrelated(builder, [left.place(row, int64(0)) for row in rows])
 
             def factors(q: Any) -> list[Any]:
                 step = builder.mul(q, left.strides[1])
@@ -124,7 +131,7 @@ def strided_product_tile(
         right = Matrix(context, builder, b, b_value)
         target = Matrix(context, builder, out, out_value)
         rows = [builder.add(first, builder.mul(int64(r), down)) for r in range(TILE)]
-        starts = [builder.gep(numbers, [row]) for row in rows]
+        starts = unrelated(builder, [builder.gep(numbers, [row]) for row in rows])
 
         def factors(q: Any) -> list[Any]:
             step = builder.mul(q, along)
@@ -182,7 +189,7 @@ def add_strip_to_rows(
         target = Matrix(context, builder, out, out_value)
         names = context.make_array(rows)(context, builder, rows_value).data
         places = [builder.add(i, int64(r)) for r in range(TILE)]
-        starts = [left.place(place, int64(0)) for place in places]
+        starts = unrelated(builder, [left.place(place, int64(0)) for place in places])
         named = [builder.load(builder.gep(names, [place])) for place in places]
         _multiply(
             builder,

@@ -201,10 +201,56 @@ def copy_numbers(typing_context: Any, x: Any, i: Any, count: Any, y: Any, j: Any
     return types.void(x, types.intp, types.intp, y, types.intp), generate
 
 
+@intrinsic
+def list_with_bit(typing_context: Any, words: Any, bit: Any, count: Any, numbers: Any) -> Any:
+    """numbers[i] = the i-th n < count for which words[n] has the bit; returns how many there are.
+    With vectors of 512 bits alone, eight words at a time: words and numbers must have room for
+    whole eights. words: 64 bits, one axis; numbers: int64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        words_value, bit, count, numbers_value = arguments
+        source = context.make_array(words)(context, builder, words_value).data
+        target = context.make_array(numbers)(context, builder, numbers_value).data
+        integer, lanes = int64(0).type, VECTOR_BYTES // 8
+        vector, mask = ir.VectorType(integer, lanes), ir.VectorType(ir.IntType(1), lanes)
+        wanted = in_all_lanes(builder, builder.shl(int64(1), bit), lanes)
+        places = ir.Constant(vector, [*range(lanes)])
+        compress = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(vector, [vector, vector, mask]),
+            f"llvm.x86.avx512.mask.compress.v{lanes}i64",
+        )
+        found = cgutils.alloca_once_value(builder, int64(0))
+        with cgutils.for_range_slice(builder, int64(0), count, int64(lanes)) as (n, _):
+            word = builder.bitcast(builder.gep(source, [n]), vector.as_pointer())
+            bits = builder.and_(builder.load(word, align=8), wanted)
+            below = _lanes_below(builder, vector, builder.sub(count, n))
+            has = builder.and_(builder.icmp_signed("!=", bits, ir.Constant(vector, None)), below)
+            ns = builder.add(places, in_all_lanes(builder, n, lanes))
+            packed = builder.call(compress, [ns, ir.Constant(vector, None), has])
+            so_far = builder.load(found)
+            place = builder.bitcast(builder.gep(target, [so_far]), vector.as_pointer())
+            builder.store(packed, place, align=8)
+            more = builder.ctpop(builder.bitcast(has, ir.IntType(lanes)))
+            builder.store(builder.add(so_far, builder.zext(more, integer)), found)
+        return builder.load(found)
+
+    return types.intp(words, types.intp, types.intp, numbers), generate
+
+
 def _lanes_below(builder: Any, vector: Any, count: Any) -> Any:
     """The mask of a vector's lanes with a number below `count`."""
     lane = ir.Constant(ir.VectorType(int64(0).type, vector.count), [*range(vector.count)])
     return builder.icmp_signed("<", lane, in_all_lanes(builder, count, vector.count))
+
+
+def unrelated(builder: Any, pointers: list[Any]) -> list[Any]:
+    """The same pointers, but how they lie to one another is hidden from the compiler. Where it
+    knows, it steps from each to the next, and eight additions in a row take as long as the sixteen
+    multiply-adds between them."""
+    kind = ir.FunctionType(pointers[0].type, [pointers[0].type])
+    hidden = ir.InlineAsm(kind, "", "=r,0", False)
+    return [builder.call(hidden, [pointer]) for pointer in pointers]
 
 
 def in_all_lanes(builder: Any, value: Any, count: int) -> Any:
