@@ -62,6 +62,7 @@ _BIAS = np.int32(127)  # exponent bits of 1.0
 # ------------------------------------------------------------------------------ exp, expm1
 _LOG2_E = np.float32(1.44269504088896341)
 _TO_INTEGER = np.float32(1.5 * 2**23)  # added to a number it rounds it into the lowest bits
+_TO_BIASED = np.float32(1.5 * 2**23 + 127)  # the bits are those of an exponent
 _E0, _E1, _E2, _E3, _E4, _E5 = map(
     np.float32,
     (
@@ -79,10 +80,11 @@ _DECAY_MIN = np.float32(-88.0)  # here n = -127
 
 
 @_inline
-def _reduced_exp(x: Float) -> tuple[Float, Any]:
-    """(q, n) with e^x = 2ⁿ (1 + q); only the lowest 9 bits of n count."""
-    t = x * _LOG2_E + _TO_INTEGER
-    n = t - _TO_INTEGER
+def _reduced_exp(x: Float, to_integer: Float) -> tuple[Float, Any]:
+    """(q, n) with e^x = 2ⁿ (1 + q); only the lowest 9 bits of n count, and more may be in them:
+    what `to_integer` is more than _TO_INTEGER."""
+    t = x * _LOG2_E + to_integer
+    n = t - to_integer
     r = x - n * _LN2_HI - n * _LN2_LO
     z = r * r
     q = ((_E0 * r + _E1) * z + (_E2 * r + _E3)) * z + (_E4 * r + _E5)  # three deep, not six
@@ -96,7 +98,7 @@ def exp(x: Float) -> Float:
 
 @_float32(exp)
 def _exp(x: Float) -> Float:
-    q, n = _reduced_exp(x)
+    q, n = _reduced_exp(x, _TO_INTEGER)
     y = np.int32(np.float32(_ONE + q).view(np.int32) + (n << _FRACTION)).view(np.float32)
     y = _INF if x > _EXP_MAX else y
     y = _ZERO if x < _EXP_MIN else y
@@ -111,8 +113,8 @@ def decay(x: Float) -> Float:
 @_float32(decay)
 def _decay(x: Float) -> Float:
     down = -abs(x)
-    q, n = _reduced_exp(_DECAY_MIN if down < _DECAY_MIN else down)
-    scale = np.int32((n + _BIAS) << _FRACTION).view(np.float32)  # 2ⁿ, or 0 for n = -127
+    q, n = _reduced_exp(_DECAY_MIN if down < _DECAY_MIN else down, _TO_BIASED)
+    scale = np.int32(n << _FRACTION).view(np.float32)  # 2ⁿ, or 0 for n = -127
     return q * scale + scale
 
 
@@ -123,7 +125,7 @@ def expm1(x: Float) -> Float:
 
 @_float32(expm1)
 def _expm1(x: Float) -> Float:
-    q, n = _reduced_exp(x)
+    q, n = _reduced_exp(x, _TO_INTEGER)
     half_scale = np.int32((n + _BIAS - np.int32(1)) << _FRACTION).view(np.float32)  # 2ⁿ⁻¹
     y = (half_scale * q + (half_scale - _HALF)) * _TWO
     y = _INF if x > _EXP_MAX else y
