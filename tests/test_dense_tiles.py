@@ -103,8 +103,8 @@ def test_what_the_operation_takes_in_tiles(monkeypatch):
         (2 * TILE - 1, 64, 64, (False, True), False),  # few rows
         (256, 32, 64, (False, True), True),
         (256, 31, 64, (False, True), False),  # less than two vectors
-        (256, 58, 64, (False, True), True),
-        (256, 57, 64, (False, True), False),  # much of the last two without columns
+        (256, 48, 64, (False, True), True),
+        (256, 47, 64, (False, True), False),  # much of the last two without columns
         (256, 64, 2048, (False, True), True),
         (256, 64, 2049, (False, True), False),  # many terms
         (4096, 64, 128, (False, True), True),
@@ -113,9 +113,9 @@ def test_what_the_operation_takes_in_tiles(monkeypatch):
         (256, 64, 256, (True, False), True),
         (257, 64, 256, (True, False), False),  # columns in many pages, read twice
         (1568, 32, 256, (True, False), True),
-        (256, 1024, 256, (False, False), True),
-        (256, 1024, 257, (False, False), False),  # columns in many pages
-        (256, 1024, 257, (False, True), True),
+        (256, 1792, 256, (False, False), True),
+        (256, 1792, 257, (False, False), False),  # columns in many pages
+        (256, 1792, 257, (False, True), True),
     ],
 )
 def test_which_products_are_taken_in_tiles(M, R, Q, turned, pay):

@@ -7,6 +7,7 @@ import pytest
 
 from minae.backends.cpu_numba import conv2d_channels, fusion
 from minae.backends.cpu_numba.activations import bias_activation_backward, bias_activation_forward
+from minae.backends.cpu_numba.compiler import VECTOR_BYTES
 from minae.backends.cpu_numba.conv2d import conv2d_forward, conv2d_input_gradient
 from minae.backends.cpu_numba.epilogue import activated, differentiated
 from minae.backends.spec import ACTIVATIONS
@@ -131,6 +132,24 @@ def test_more_samples_than_a_chunk():
         (one,) = fusion.fused(two_calls("input gradient", "one place", 1100, **shared))
         for found, value in zip(done([one]), wanted, strict=True):
             np.testing.assert_allclose(found, value, atol=1e-11)
+
+
+def test_half_a_vector_of_channels():
+    """Enough for few samples, and in forward for sums of few terms."""
+    half = VECTOR_BYTES // 4 // 2
+    for terms, N, forward, gradient in [
+        (72, 63, True, True),
+        (72, 64, False, False),
+        (9, 63, True, True),
+        (9, 64, True, False),
+        (9, 4096, True, False),
+    ]:
+        x = np.empty((N, terms // 9, 6, 6), np.float32)
+        w = np.empty((half, terms // 9, 3, 3), np.float32)
+        assert conv2d_channels.forward_pays(w, 1, x) == forward
+        assert conv2d_channels.fill(half, x) == gradient
+        assert not conv2d_channels.forward_pays(w[:-1], 1, x)
+        assert not conv2d_channels.fill(half - 1, x)
 
 
 @pytest.mark.parametrize("N", [511, 512, 600])

@@ -38,7 +38,7 @@ from minae.backends.cpu_numba.vectors import (
 )
 from minae.backends.spec import Array, Pair
 
-_MANY, _LONG = 512, 16  # samples; terms of a sum
+_FEW, _MANY, _LONG = 64, 512, 16  # samples, and terms of a sum
 _TERMS = 96  # of a sum over positions: so many samples are taken together as have that many
 _TABLED = 10 * MANY_ROWS  # more rows than that begin with a tile of many
 _BESIDES = 0.9  # what a tile takes besides its rows, in rows: measured 0.8 to 1.1, wide and narrow
@@ -59,17 +59,22 @@ _TILE = tiles((MANY_ROWS, SOME_ROWS, FEW_ROWS), _TABLED)
 
 
 def fill(channels: int, x: Array) -> bool:
-    """Whether so many channels fill more than half of a vector of x's numbers: with fewer, vectors
-    of samples are faster (`python -m bench.cpu --choices`; a table in bench/README.md)."""
-    return 2 * channels > VECTOR_BYTES // x.itemsize
+    """Whether so many channels fill more than half of a vector of x's numbers, or just half where
+    samples are few: else vectors of samples are faster (`python -m bench.cpu --choices`; a table
+    in bench/README.md)."""
+    lanes = VECTOR_BYTES // x.itemsize
+    return 2 * channels > lanes or (2 * channels == lanes and len(x) < _FEW)
 
 
 def forward_pays(w: Array, groups: int, x: Array) -> bool:
     """Whether forward, too, is faster by vectors of channels: not of many samples, unless a sum has
-    few terms. By vectors of samples M3 takes 0.93 of its time at 4096; at 256 it would take 0.96,
-    and its first step a second more, for a kernel that shares no code with the gradient's."""
-    many = len(x) >= _MANY and w[0].size >= _LONG
-    return fill(len(w) // groups, x) and not many
+    few terms; then half a vector is enough. By vectors of samples M3 takes 0.93 of its time at
+    4096; at 256 it would take 0.96, and its first step a second more, for a kernel that shares no
+    code with the gradient's."""
+    channels = len(w) // groups
+    if w[0].size < _LONG and 2 * channels >= VECTOR_BYTES // x.itemsize:
+        return True
+    return fill(channels, x) and len(x) < _MANY
 
 
 def forward(

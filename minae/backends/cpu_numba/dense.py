@@ -13,16 +13,20 @@ from minae.backends.spec import Array
 
 # Microseconds of BLAS and of tiles for N samples, D features and K outputs, float32, two threads of
 # an Intel with vectors of 512 bits (`python -m bench.cpu --choices` prints them anew, and more):
-#   N, D, K       32, 1568, 32  256, 128, 64  256, 1568, 32  256, 256, 512  256, 1000, 500
-#   y = x wᵀ         19   24       26   19      136    86      251   192      936    803
-#   dw = dyᵀ x       17   17       25   19      128    89      215   239      840   1133
-#   dx = dy w        18   17       24   18      135    81      233   198      847    959
+#   N, D, K       32, 1568, 32  256, 128, 64  256, 1568, 32  256, 256, 100  256, 256, 512
+#   y = x wᵀ         21   26       30   21      159    91        74   62       270  202
+#   dw = dyᵀ x       18   18       29   22      146   102        66   52       230  250
+#   dx = dy w        19   18       28   20      155    95        62   48       249  207
+#   N, D, K     256, 1000, 500
+#   y = x wᵀ       1082  864
+#   dw = dyᵀ x      922 1235
+#   dx = dy w       903 1024
 # Tiles need no copies of what BLAS copies first, and one of op(b) if it is turned. But they read
 # op(a) anew for each two vectors of columns: it must not be too large for the second caches. And
 # what is read by columns, a turned `a`, a `b` that is not, must not lie in more pages than the
 # processor finds quickly.
-_FULL = 0.9  # of whole pairs of vectors are columns, at least
-_TERMS, _BYTES_OF_A, _BYTES_OF_A_TURNED, _BYTES_OF_B = 2048, 2**21, 2**18, 2**20
+_FULL = 0.75  # of whole pairs of vectors are columns, at least
+_TERMS, _BYTES_OF_A, _BYTES_OF_A_TURNED, _BYTES_OF_B = 2048, 2**21, 2**18, 7 * 2**18
 
 
 def matmul(
