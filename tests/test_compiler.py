@@ -154,3 +154,29 @@ def test_what_only_kernels_call_is_refused_to_python():
     for _ in range(2):
         with pytest.raises(TypeError):
             sigmoid(0.5)
+
+
+OTHER_PROCESSORS = {
+    "another name": {"NUMBA_CPU_NAME": "generic"},
+    "no AVX": {"NUMBA_ENABLE_AVX": "0"},
+    "own features": {"NUMBA_CPU_FEATURES": "+sse4.2"},
+}
+
+
+@pytest.mark.parametrize("settings", OTHER_PROCESSORS.values(), ids=OTHER_PROCESSORS)
+def test_what_numba_is_told_of_the_processor_counts(settings, tmp_path):
+    """Instructions that it may not use would end the process."""
+    program = """
+import numpy as np
+from minae.backends import get_backend
+x, w = np.eye(16, 8, dtype=np.float32), np.ones((4, 8), np.float32)
+out = np.zeros((16, 4), np.float32)
+strips, rows = np.ones((16, 1), np.uint64), np.arange(16)
+get_backend("numba").sparse_matmul(strips, rows, x, w, out=out)
+assert (out == x @ w.T).all()
+"""
+    environment = os.environ | settings | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -84,10 +84,10 @@ def test_the_gradients_of_a_convolution_are_its_adjoints(ops, data):
 
 
 @of_each_dtype
-@pytest.mark.parametrize("K", [9, 16, 17, 40, 64])
+@pytest.mark.parametrize("K", [4, 8, 9, 16, 17, 40, 64])
 def test_convolutions_to_many_channels(ops, monkeypatch, dtype, K):
-    """Channels that fill a vector, more than one and a part of one, with every number of positions
-    and of places of the kernel that is left over from whole tiles."""
+    """Channels that fill half a vector, one, more than one and a part of one, with every number of
+    positions and of places of the kernel that is left over from whole tiles."""
     for W in range(1, 15):
         C, N = W % 5 + 1, W % 7 + 1
         geometry = (1, 1), (0, 1), (1, 1), 1

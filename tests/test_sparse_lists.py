@@ -4,23 +4,15 @@ import numpy as np
 import pytest
 
 from minae.backends.cpu_numba.compiler import AVX512
-from minae.backends.cpu_numba.jit import elementwise
 from minae.backends.cpu_numba.sparse import _list_by_ones, _list_by_vectors
 
 ROOM = 8  # more places than samples, at least
 
 
-@elementwise
-def _by_ones(words, bit, count, samples):
-    return _list_by_ones(words, bit, count, samples)
-
-
-@elementwise
-def _by_vectors(words, bit, count, samples):
-    return _list_by_vectors(words, bit, count, samples)
-
-
-BOTH = [_by_ones, pytest.param(_by_vectors, marks=pytest.mark.skipif(not AVX512, reason="AVX-512"))]
+BY_VECTORS = pytest.param(
+    _list_by_vectors, marks=pytest.mark.skipif(not AVX512, reason="there is no AVX-512")
+)
+BOTH = [_list_by_ones, BY_VECTORS]
 
 
 @pytest.mark.parametrize("list_samples", BOTH)

@@ -22,7 +22,7 @@ from functools import cache
 from typing import Any, TypeAlias, cast
 
 from llvmlite import binding  # type: ignore[import-untyped]
-from numba import _dynfunc, njit
+from numba import _dynfunc, config, njit
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.extending import intrinsic as numba_intrinsic
@@ -33,7 +33,16 @@ Function: TypeAlias = Callable[..., Any]
 
 intrinsic: Callable[[Function], Function] = numba_intrinsic
 
-AVX512 = bool(binding.get_host_cpu_features().get("avx512f", False))
+
+def _has_avx512() -> bool:
+    """Whether what Numba compiles for has vectors of 512 bits: the processor, unless
+    NUMBA_CPU_NAME, NUMBA_CPU_FEATURES or NUMBA_ENABLE_AVX says otherwise."""
+    if config.CPU_FEATURES is not None:
+        return "+avx512f" in config.CPU_FEATURES.split(",")
+    return bool(config.ENABLE_AVX and binding.get_host_cpu_features().get("avx512f", False))
+
+
+AVX512 = _has_avx512()
 VECTOR_BYTES = 64 if AVX512 else 32
 
 # error_model="numpy": a division by zero gives inf or NaN. With Python's error model each division

@@ -26,6 +26,7 @@ from minae.backends.cpu_numba.threads import parts, share
 from minae.backends.cpu_numba.vectors import (
     FEW_ROWS,
     MANY_ROWS,
+    RUN,
     SOME_ROWS,
     add_few_narrow_rows,
     add_few_wide_rows,
@@ -38,7 +39,8 @@ from minae.backends.cpu_numba.vectors import (
 )
 from minae.backends.spec import Array, Pair
 
-_FEW, _MANY, _LONG = 64, 512, 16  # samples, and terms of a sum
+_MANY, _LONG = 512, 16  # samples; terms of a sum
+_HALF = VECTOR_BYTES == 64  # with shorter vectors half of one was not measured
 _TERMS = 96  # of a sum over positions: so many samples are taken together as have that many
 _TABLED = 10 * MANY_ROWS  # more rows than that begin with a tile of many
 _BESIDES = 0.9  # what a tile takes besides its rows, in rows: measured 0.8 to 1.1, wide and narrow
@@ -60,10 +62,10 @@ _TILE = tiles((MANY_ROWS, SOME_ROWS, FEW_ROWS), _TABLED)
 
 def fill(channels: int, x: Array) -> bool:
     """Whether so many channels fill more than half of a vector of x's numbers, or just half where
-    samples are few: else vectors of samples are faster (`python -m bench.cpu --choices`; a table
-    in bench/README.md)."""
+    all samples would be one thread's: else vectors of samples are faster (`python -m bench.cpu
+    --choices`; a table in bench/README.md)."""
     lanes = VECTOR_BYTES // x.itemsize
-    return 2 * channels > lanes or (2 * channels == lanes and len(x) < _FEW)
+    return 2 * channels > lanes or (_HALF and 2 * channels == lanes and len(x) <= RUN)
 
 
 def forward_pays(w: Array, groups: int, x: Array) -> bool:
@@ -72,8 +74,9 @@ def forward_pays(w: Array, groups: int, x: Array) -> bool:
     4096; at 256 it would take 0.96, and its first step a second more, for a kernel that shares no
     code with the gradient's."""
     channels = len(w) // groups
-    if w[0].size < _LONG and 2 * channels >= VECTOR_BYTES // x.itemsize:
-        return True
+    if w[0].size < _LONG:
+        half = VECTOR_BYTES // x.itemsize // 2
+        return channels > half or (_HALF and channels == half)
     return fill(channels, x) and len(x) < _MANY
 
 

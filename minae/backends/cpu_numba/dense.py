@@ -21,11 +21,12 @@ from minae.backends.spec import Array
 #   y = x wᵀ       1082  864
 #   dw = dyᵀ x      922 1235
 #   dx = dy w       903 1024
+# (Where BLAS is ahead in the first column, the rule knows no better.)
 # Tiles need no copies of what BLAS copies first, and one of op(b) if it is turned. But they read
 # op(a) anew for each two vectors of columns: it must not be too large for the second caches. And
 # what is read by columns, a turned `a`, a `b` that is not, must not lie in more pages than the
 # processor finds quickly.
-_FULL = 0.75  # of whole pairs of vectors are columns, at least
+_FULL = 0.75  # of whole pairs of vectors are columns, at least; 0.78 was measured
 _TERMS, _BYTES_OF_A, _BYTES_OF_A_TURNED, _BYTES_OF_B = 2048, 2**21, 2**18, 7 * 2**18
 
 

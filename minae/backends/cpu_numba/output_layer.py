@@ -155,7 +155,9 @@ def _kernel(of: Function) -> Kernel:
                 rows = (samples + TILE - 1) // TILE * TILE
                 _product(x_padded[n : n + rows, :K], w_turned[:K], a[:rows, :whole])
                 for i in range(samples):
-                    prefetch(t[min(n + i + _AHEAD, N - 1)], d, d + outputs)
+                    ahead = t[min(n + i + _AHEAD, N - 1)]
+                    prefetch(ahead, d, d + outputs)
+                    prefetch(ahead, d + outputs - 1, d + outputs)  # it may lie in one line more
                     row = t[n + i, d : d + outputs]
                     if outputs < _BLOCK:
                         _copy(row, t_row)
@@ -189,7 +191,7 @@ def _bce_with_logits(a: Float, t: Float) -> tuple[Float, Float, Float]:
     zero, one = type(a)(0), type(a)(1)
     odds = decay(a)
     y = one / (one + odds)
-    return (zero if a < zero else a) - a * t, odds, (odds * y if a < zero else y) - t
+    return (a if a > zero else zero) - a * t, odds, (odds * y if a < zero else y) - t
 
 
 @_kernel

@@ -41,7 +41,7 @@ from minae.backends.spec import STRIP, Array
 _LEAST, _LEAST_OF_GRADIENT = (192, 96) if VECTOR_BYTES == 64 else (128, 1)  # samples
 _LEAST_NUMBERS = 4096  # samples times features
 _MOST_FEATURES, _MOST_STRIPS = 512, 0.6
-_CHUNK = 256  # samples, whose rows then stay in the second cache
+_CHUNK = 256  # samples, in whole eights, whose rows then stay in the second cache
 
 
 def sparse_pays(operation: str, samples: int, features: int, density: float) -> bool:

@@ -62,7 +62,7 @@ _BIAS = np.int32(127)  # exponent bits of 1.0
 # ------------------------------------------------------------------------------ exp, expm1
 _LOG2_E = np.float32(1.44269504088896341)
 _TO_INTEGER = np.float32(1.5 * 2**23)  # added to a number it rounds it into the lowest bits
-_TO_BIASED = np.float32(1.5 * 2**23 + 127)  # the bits are those of an exponent
+_TO_BIASED = np.float32(1.5 * 2**23 + 127)  # the lowest bits are those of an exponent then
 _E0, _E1, _E2, _E3, _E4, _E5 = map(
     np.float32,
     (
@@ -81,8 +81,8 @@ _DECAY_MIN = np.float32(-88.0)  # here n = -127
 
 @_inline
 def _reduced_exp(x: Float, to_integer: Float) -> tuple[Float, Any]:
-    """(q, n) with e^x = 2ⁿ (1 + q); only the lowest 9 bits of n count, and more may be in them:
-    what `to_integer` is more than _TO_INTEGER."""
+    """(q, n) with e^x = 2ⁿ (1 + q); only the lowest 9 bits of n count. With a larger number than
+    _TO_INTEGER, n is as much larger."""
     t = x * _LOG2_E + to_integer
     n = t - to_integer
     r = x - n * _LN2_HI - n * _LN2_LO
@@ -113,8 +113,8 @@ def decay(x: Float) -> Float:
 @_float32(decay)
 def _decay(x: Float) -> Float:
     down = -abs(x)
-    q, n = _reduced_exp(_DECAY_MIN if down < _DECAY_MIN else down, _TO_BIASED)
-    scale = np.int32(n << _FRACTION).view(np.float32)  # 2ⁿ, or 0 for n = -127
+    q, biased = _reduced_exp(_DECAY_MIN if down < _DECAY_MIN else down, _TO_BIASED)  # n + 127
+    scale = np.int32(biased << _FRACTION).view(np.float32)  # 2ⁿ, or 0 for n = -127
     return q * scale + scale
 
 

@@ -204,21 +204,21 @@ def copy_numbers(typing_context: Any, x: Any, i: Any, count: Any, y: Any, j: Any
 @intrinsic
 def list_with_bit(typing_context: Any, words: Any, bit: Any, count: Any, numbers: Any) -> Any:
     """numbers[i] = the i-th n < count for which words[n] has the bit; returns how many there are.
-    With vectors of 512 bits alone, eight words at a time: words and numbers must have room for
-    whole eights. words: 64 bits, one axis; numbers: int64."""
+    Eight words at a time, by an instruction of AVX-512: words and numbers must have room for
+    whole eights. words: 64 bits; numbers: int64; both contiguous."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         words_value, bit, count, numbers_value = arguments
         source = context.make_array(words)(context, builder, words_value).data
         target = context.make_array(numbers)(context, builder, numbers_value).data
-        integer, lanes = int64(0).type, VECTOR_BYTES // 8
+        integer, lanes = int64(0).type, 8
         vector, mask = ir.VectorType(integer, lanes), ir.VectorType(ir.IntType(1), lanes)
         wanted = in_all_lanes(builder, builder.shl(int64(1), bit), lanes)
         places = ir.Constant(vector, [*range(lanes)])
         compress = cgutils.get_or_insert_function(
             builder.module,
             ir.FunctionType(vector, [vector, vector, mask]),
-            f"llvm.x86.avx512.mask.compress.v{lanes}i64",
+            "llvm.x86.avx512.mask.compress.v8i64",
         )
         found = cgutils.alloca_once_value(builder, int64(0))
         with cgutils.for_range_slice(builder, int64(0), count, int64(lanes)) as (n, _):
@@ -249,6 +249,7 @@ def unrelated(builder: Any, pointers: list[Any]) -> list[Any]:
     knows, it steps from each to the next, and eight additions in a row take as long as the sixteen
     multiply-adds between them."""
     kind = ir.FunctionType(pointers[0].type, [pointers[0].type])
+    # no instruction, whose result lies in the register of its argument
     hidden = ir.InlineAsm(kind, "", "=r,0", False)
     return [builder.call(hidden, [pointer]) for pointer in pointers]
 
