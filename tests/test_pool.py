@@ -65,7 +65,7 @@ def done_by_workers(threads):
     return (turns % 2 == 1).tolist()
 
 
-LOOKS = 1_000_000  # half a second where nobody else wants the core
+LOOKS = 30_000_000  # some five seconds where nobody else wants the core
 
 
 @elementwise
