@@ -6,7 +6,7 @@ import pytest
 from minae.backends.cpu_numba import subnormals
 from minae.backends.cpu_numba.jit import noted_kernels, threaded
 from minae.backends.cpu_numba.pool import Pool, make_ready
-from tests.test_pool import done_by_workers, meet
+from tests.test_pool import meet, run_by_all
 
 pytestmark = pytest.mark.skipif(
     not subnormals._HAS_MXCSR, reason="this processor has no such mode, or needs none"
@@ -28,9 +28,7 @@ def products(threads, x, y):
     begun = np.zeros(THREADS, np.int64)
     with noted_kernels() as noted:
         _multiply(THREADS, begun.ctypes.data, np.full(THREADS, x), np.full(THREADS, y), out)
-    kernel = noted.called[0]
-    threads.run(np.array([kernel.code]), np.array([kernel.place]), THREADS)
-    assert all(done_by_workers(threads))
+    run_by_all(threads, noted.called[0], begun)
     return out
 
 
