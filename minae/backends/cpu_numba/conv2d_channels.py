@@ -17,16 +17,9 @@ import numpy as np
 
 from minae.backends.cpu_numba.arrays import contiguous
 from minae.backends.cpu_numba.compiler import VECTOR_BYTES
-from minae.backends.cpu_numba.epilogue import Then, share_of_blocks
-from minae.backends.cpu_numba.jit import elementwise, serial, threaded
-from minae.backends.cpu_numba.pool import do_part
-from minae.backends.cpu_numba.sample_last import transpose
-from minae.backends.cpu_numba.scratch_of_parts import part_of, scratch_of_parts
-from minae.backends.cpu_numba.threads import parts, share
-from minae.backends.cpu_numba.vectors import (
+from minae.backends.cpu_numba.conv2d_tiles import (
     FEW_ROWS,
     MANY_ROWS,
-    RUN,
     SOME_ROWS,
     add_few_narrow_rows,
     add_few_wide_rows,
@@ -34,9 +27,14 @@ from minae.backends.cpu_numba.vectors import (
     add_many_wide_rows,
     add_some_narrow_rows,
     add_some_wide_rows,
-    copy_numbers,
-    prefetch,
 )
+from minae.backends.cpu_numba.epilogue import Then, share_of_blocks
+from minae.backends.cpu_numba.jit import elementwise, serial, threaded
+from minae.backends.cpu_numba.pool import do_part
+from minae.backends.cpu_numba.sample_last import transpose
+from minae.backends.cpu_numba.scratch_of_parts import part_of, scratch_of_parts
+from minae.backends.cpu_numba.threads import parts, share
+from minae.backends.cpu_numba.vectors import RUN, copy_numbers, prefetch
 from minae.backends.spec import Array, Pair
 
 _MANY, _LONG = 512, 16  # samples; terms of a sum

@@ -5,15 +5,15 @@ each channel and each output channel. Arrays have the sample as last axis (`samp
 """
 
 from minae.backends.cpu_numba.compiler import VECTOR_BYTES
-from minae.backends.cpu_numba.jit import elementwise, reduction
-from minae.backends.cpu_numba.vectors import (
+from minae.backends.cpu_numba.conv2d_tiles import (
     MANY,
-    OUTPUTS,
     add_products,
     long_sum_of_taps,
     sum_of_taps,
     sums_of_taps,
 )
+from minae.backends.cpu_numba.jit import elementwise, reduction
+from minae.backends.cpu_numba.vectors import OUTPUTS
 from minae.backends.spec import Array, Pair
 
 
